@@ -1,0 +1,3 @@
+//! The agent: runs on a host for the time of a deployment.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The operator's command: arguments -> mode -> exit code.
+
+fn main() {}
