@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+
+use crate::control::{FailureKind, HostId, RunId};
+
+use super::coordinator::Coordinator;
+use super::event::{FailureGroup, Summary, SwarmSummary};
+use super::host::Way;
+
+/// All that is there and active, or staged where nothing is activated.
+pub(super) const EXIT_OK: u8 = 0;
+/// Some hosts failed.
+pub(super) const EXIT_FAILED: u8 = 6;
+/// Stopped by the user.
+pub(super) const EXIT_STOPPED: u8 = 7;
+
+/// The run in numbers, as if it ended now. Run id, seeder's bytes and the least time are the caller's to fill in.
+pub(super) fn summary(run: &Coordinator) -> Summary {
+    let counts = &run.counts;
+    Summary {
+        run: RunId(String::new()),
+        exit: exit(run),
+        seconds: seconds(run.now.saturating_sub(run.started)),
+        active: counts.active(),
+        staged: counts.staged(),
+        failed: counts.failed(),
+        cancelled: counts.cancelled(),
+        swarm: swarm(run),
+        failures: failures(run),
+        left_behind: left_behind(run),
+    }
+}
+
+fn exit(run: &Coordinator) -> u8 {
+    let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
+    if wanted as usize == run.hosts.len() {
+        EXIT_OK
+    } else if run.stopped_early {
+        EXIT_STOPPED
+    } else if run.counts.failed() + run.counts.staged() > 0 {
+        EXIT_FAILED
+    } else {
+        EXIT_STOPPED
+    }
+}
+
+fn swarm(run: &Coordinator) -> SwarmSummary {
+    let fetched = run.hosts.iter().filter(|entry| entry.fetch.0.is_some());
+    let first = fetched.clone().filter_map(|entry| entry.fetch.0).min();
+    let last = fetched.clone().filter_map(|entry| entry.fetch.1).max();
+    SwarmSummary {
+        bytes: run.packed.as_ref().map_or(0, |info| info.packed_bytes),
+        hosts: fetched.count() as u32,
+        seconds: first.zip(last).map_or(0.0, |(first, last)| seconds(last.saturating_sub(first))),
+        least_seconds: run.packed.as_ref().and_then(|info| info.least_seconds),
+        seeder_bytes: 0,
+        duplicate_bytes: run.hosts.iter().map(|entry| entry.spent.duplicate + entry.progress.duplicate).sum(),
+        ssh_only_bytes: run
+            .hosts
+            .iter()
+            .filter(|entry| entry.ssh_only)
+            .map(|entry| entry.spent.from_seeder + entry.progress.from_seeder)
+            .sum(),
+        reused_bytes: run.hosts.iter().map(|entry| entry.reused).sum(),
+        agent_bytes: run.hosts.iter().map(|entry| entry.spent.agent).sum(),
+    }
+}
+
+fn failures(run: &Coordinator) -> Vec<FailureGroup> {
+    let mut groups: BTreeMap<(FailureKind, &str), Vec<HostId>> = BTreeMap::new();
+    for (id, entry) in run.ids().zip(&run.hosts) {
+        if let Way::Failed(failure) = &entry.host.way {
+            groups.entry((failure.kind, &failure.message)).or_default().push(id);
+        }
+    }
+    let mut groups: Vec<_> = groups
+        .into_iter()
+        .map(|((kind, message), hosts)| FailureGroup { kind, message: message.to_owned(), hosts })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.hosts.len()));
+    groups
+}
+
+fn left_behind(run: &Coordinator) -> Vec<(HostId, String)> {
+    run.ids()
+        .zip(&run.hosts)
+        .flat_map(|(id, entry)| entry.left.iter().map(move |what| (id, what.clone())))
+        .collect()
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
