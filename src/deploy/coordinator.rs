@@ -1,4 +1,4 @@
-use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report};
+use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId};
 
 use super::barrier::{Barrier, BarrierRules};
 use super::command::Command;
@@ -59,6 +59,7 @@ pub(super) enum Word {
 /// What the coordinator needs to know of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rulebook {
+    pub(super) run: RunId,
     pub(super) names: Vec<String>,
     pub(super) racks: Vec<Option<String>>,
     pub(super) attempts: u32,
@@ -84,6 +85,10 @@ pub(super) struct Coordinator {
     pub(super) resting: bool,
     /// The end was asked for while hosts were on their way.
     pub(super) stopped_early: bool,
+    /// It ended by a fault on this side.
+    pub(super) is_broken: bool,
+    /// Payload bytes that the seeder sent.
+    pub(super) seeder_sent: u64,
     pub(super) now: u64,
     pub(super) started: u64,
     pub(super) orders: Vec<Order>,
@@ -109,6 +114,8 @@ impl Coordinator {
             finished: false,
             resting: false,
             stopped_early: false,
+            is_broken: false,
+            seeder_sent: 0,
             now,
             started: now,
             orders: Vec::new(),
@@ -199,6 +206,17 @@ impl Coordinator {
         for id in self.ids() {
             self.step(id, Input::Cancel);
         }
+        self.settle();
+    }
+
+    /// The run cannot go on by a fault on this side: what is not final is skipped.
+    pub(super) fn broken(&mut self, reason: &str) {
+        self.stopping = true;
+        self.is_broken = true;
+        for id in self.ids() {
+            self.step(id, Input::Skip { reason: reason.to_owned() });
+        }
+        self.settle();
     }
 
     fn retry(&mut self, ids: &[HostId]) {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::control::{FailureKind, HostId, RunId};
+use crate::control::{FailureKind, HostId};
 
 use super::coordinator::Coordinator;
 use super::event::{FailureGroup, Summary, SwarmSummary};
@@ -8,16 +8,18 @@ use super::host::Way;
 
 /// All that is there and active, or staged where nothing is activated.
 pub(super) const EXIT_OK: u8 = 0;
+/// A fault on this side.
+pub(super) const EXIT_INTERNAL: u8 = 1;
 /// Some hosts failed.
 pub(super) const EXIT_FAILED: u8 = 6;
 /// Stopped by the user.
 pub(super) const EXIT_STOPPED: u8 = 7;
 
-/// The run in numbers, as if it ended now. Run id, seeder's bytes and the least time are the caller's to fill in.
+/// The run in numbers, as if it ended now.
 pub(super) fn summary(run: &Coordinator) -> Summary {
     let counts = &run.counts;
     Summary {
-        run: RunId(String::new()),
+        run: run.book.run.clone(),
         exit: exit(run),
         seconds: seconds(run.now.saturating_sub(run.started)),
         active: counts.active(),
@@ -34,6 +36,8 @@ fn exit(run: &Coordinator) -> u8 {
     let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
     if wanted as usize == run.hosts.len() {
         EXIT_OK
+    } else if run.is_broken {
+        EXIT_INTERNAL
     } else if run.stopped_early {
         EXIT_STOPPED
     } else if run.counts.failed() + run.counts.staged() > 0 {
@@ -52,7 +56,7 @@ fn swarm(run: &Coordinator) -> SwarmSummary {
         hosts: fetched.count() as u32,
         seconds: first.zip(last).map_or(0.0, |(first, last)| seconds(last.saturating_sub(first))),
         least_seconds: run.packed.as_ref().and_then(|info| info.least_seconds),
-        seeder_bytes: 0,
+        seeder_bytes: run.seeder_sent,
         duplicate_bytes: run.hosts.iter().map(|entry| entry.spent.duplicate + entry.progress.duplicate).sum(),
         ssh_only_bytes: run
             .hosts

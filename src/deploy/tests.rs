@@ -27,6 +27,7 @@ impl World {
 
     fn with(hosts: usize, barrier: BarrierRules, attempts: u32, linger: bool) -> Self {
         let book = Rulebook {
+            run: crate::control::RunId("r".into()),
             names: (0..hosts).map(|i| format!("h{i}")).collect(),
             racks: vec![None; hosts],
             attempts,
