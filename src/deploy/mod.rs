@@ -2,9 +2,11 @@
 
 mod command;
 mod event;
+mod limit;
 
 pub use command::{Command, Secret};
 pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use limit::{Binding, LinkRate, least_seconds};
