@@ -302,7 +302,10 @@ mod tests {
             for b in others {
                 assert_ne!(b.index(), a, "a host is not its own neighbour");
                 assert!(seen.insert(*b), "{a} is linked to {b} twice");
-                assert!(links[b.index()].contains(&HostId(a as u32)), "{a} knows {b}, not the other way round");
+                assert!(
+                    links[b.index()].contains(&HostId(a as u32)),
+                    "{a} knows {b}, not the other way round"
+                );
             }
         }
     }
@@ -340,7 +343,8 @@ mod tests {
             assert!((0.45..0.85).contains(&share), "{share} with racks of {each}");
             for rack in 0..10 {
                 let members = rack * each..(rack + 1) * each;
-                let out = links[members.clone()].iter().flatten().filter(|b| !members.contains(&b.index())).count();
+                let out =
+                    links[members.clone()].iter().flatten().filter(|b| !members.contains(&b.index())).count();
                 assert!(out >= each, "rack {rack} of {each} has {out} links out");
             }
         }
