@@ -2,8 +2,10 @@
 
 #[cfg(feature = "operator")]
 mod graph;
+pub mod noise;
 #[cfg(feature = "operator")]
-mod reveal;
+pub mod reveal;
+pub mod wire;
 
 #[cfg(feature = "operator")]
 pub use graph::{DEGREE, Graph, MESH, deal};
