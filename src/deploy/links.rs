@@ -1,12 +1,16 @@
 use std::net::SocketAddr;
 
 use crate::control::{HostId, Neighbour};
+use crate::swarm::Graph;
 
 /// Who is in the swarm now, and which of the dealt links can be used.
 #[derive(Debug, Clone)]
 pub(super) struct Links {
-    graph: Vec<Vec<HostId>>,
+    graph: Graph,
+    racks: Vec<Option<String>>,
     members: Vec<Option<Vec<SocketAddr>>>,
+    /// Taken out of the graph because they left; dealt anew when they come back.
+    lost: Vec<bool>,
 }
 
 /// What a host in the swarm must be told.
@@ -19,26 +23,46 @@ pub(super) struct LinkChange {
 
 impl Links {
     /// Deals the links of all hosts; none is in the swarm yet.
-    pub(super) fn new(racks: &[Option<String>], _seed: u64) -> Self {
-        let hosts = racks.len() as u32;
-        let graph =
-            (0..hosts).map(|id| (0..hosts).filter(|other| *other != id).map(HostId).collect()).collect();
-        Self { graph, members: vec![None; racks.len()] }
+    pub(super) fn new(racks: &[Option<String>], seed: u64) -> Self {
+        Self {
+            graph: Graph::deal(racks.len(), racks, seed),
+            racks: racks.to_vec(),
+            members: vec![None; racks.len()],
+            lost: vec![false; racks.len()],
+        }
     }
 
     /// A host can be dialled from now on. Returns what its neighbours must be told.
     pub(super) fn join(&mut self, id: HostId, addresses: Vec<SocketAddr>) -> Vec<LinkChange> {
+        if std::mem::take(&mut self.lost[id.index()]) {
+            self.graph.add(id, self.racks[id.index()].as_deref());
+        }
         self.members[id.index()] = Some(addresses.clone());
         let add = Neighbour { id, addresses };
         self.live(id).map(|host| LinkChange { host, add: vec![add.clone()], remove: vec![] }).collect()
     }
 
-    /// A host is gone. Returns what its neighbours must be told.
+    /// A host will not take part, or does so no longer: its neighbours get others. Returns who must be told what.
     pub(super) fn leave(&mut self, id: HostId) -> Vec<LinkChange> {
-        if self.members[id.index()].take().is_none() {
+        if std::mem::replace(&mut self.lost[id.index()], true) {
             return Vec::new();
         }
-        self.live(id).map(|host| LinkChange { host, add: vec![], remove: vec![id] }).collect()
+        let mut changes = Vec::new();
+        if self.members[id.index()].take().is_some() {
+            let gone = |host| LinkChange { host, add: vec![], remove: vec![id] };
+            changes.extend(self.live(id).map(gone));
+        }
+        for (a, b) in self.graph.replace(id) {
+            if let (Some(to_a), Some(to_b)) = (&self.members[a.index()], &self.members[b.index()]) {
+                let meet = |host, id, addresses: &[SocketAddr]| LinkChange {
+                    host,
+                    add: vec![Neighbour { id, addresses: addresses.to_vec() }],
+                    remove: vec![],
+                };
+                changes.extend([meet(a, b, to_b), meet(b, a, to_a)]);
+            }
+        }
+        changes
     }
 
     /// The neighbours of a host that are in the swarm now.
@@ -54,6 +78,6 @@ impl Links {
     }
 
     fn live(&self, id: HostId) -> impl Iterator<Item = HostId> {
-        self.graph[id.index()].iter().copied().filter(|other| self.members[other.index()].is_some())
+        self.graph.neighbours(id).iter().copied().filter(|other| self.members[other.index()].is_some())
     }
 }

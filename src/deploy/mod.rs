@@ -8,6 +8,7 @@ mod entry;
 mod event;
 mod hearing;
 mod host;
+mod limit;
 mod links;
 mod retry;
 mod tally;
@@ -21,3 +22,4 @@ pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use limit::{Binding, LinkRate, least_seconds};

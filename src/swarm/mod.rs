@@ -1,0 +1,11 @@
+//! Moving pieces: the hosts' engine, and the operator's seeder with its gate.
+
+#[cfg(feature = "operator")]
+mod graph;
+pub mod noise;
+#[cfg(feature = "operator")]
+pub mod reveal;
+pub mod wire;
+
+#[cfg(feature = "operator")]
+pub use graph::{DEGREE, Graph, MESH, deal};
