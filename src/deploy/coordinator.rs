@@ -15,8 +15,8 @@ pub(super) enum Order {
     Connect { host: HostId, attempt: u32 },
     /// Send the preflight.
     Begin(HostId),
-    /// Send metainfo and neighbours, and feed it from the seeder.
-    Join { host: HostId, neighbours: Vec<Neighbour>, port: u16 },
+    /// Send metainfo and neighbours, and feed it from the seeder; `alone` if no other host will ever reach it.
+    Join { host: HostId, neighbours: Vec<Neighbour>, port: u16, alone: bool },
     /// Tell of neighbours that came or went.
     Neighbours { host: HostId, add: Vec<Neighbour>, remove: Vec<HostId> },
     /// Unpack.
@@ -153,7 +153,9 @@ impl Coordinator {
                 entry.worker = false;
                 entry.left = left;
                 entry.agent_gone();
-                self.unlink(id);
+                if !self.all_final() {
+                    self.unlink(id);
+                }
             }
             Word::Stderr(message) => self.log(Some(id), LogLevel::Info, LogSource::Stderr, message),
             Word::Said(Report::Log { level, source, message }) => self.log(Some(id), level, source, message),
@@ -292,7 +294,8 @@ impl Coordinator {
         };
         let changes = self.links.join(id, addresses);
         let neighbours = self.links.known(id);
-        self.orders.push(Order::Join { host: id, neighbours, port });
+        let alone = !self.links.dealt(id).iter().any(|other| !self.hosts[other.index()].host.is_final());
+        self.orders.push(Order::Join { host: id, neighbours, port, alone });
         self.tell(changes);
     }
 
@@ -417,6 +420,7 @@ impl Coordinator {
         }
         if !self.resting {
             self.resting = true;
+            self.links = Links::new(&self.book.racks, self.book.seed);
             let summary = self.summary();
             self.orders.push(Order::Emit(Body::Resting(Box::new(summary))));
         }

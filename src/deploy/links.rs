@@ -72,6 +72,11 @@ impl Links {
             .collect()
     }
 
+    /// The neighbours of a host, whether they are in the swarm or not.
+    pub(super) fn dealt(&self, id: HostId) -> &[HostId] {
+        self.graph.neighbours(id)
+    }
+
     /// How many links a host has that both ends could use.
     pub(super) fn degree(&self, id: HostId) -> usize {
         self.live(id).count()

@@ -29,7 +29,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(_plan: &DeployPlan, packed: &Packed, key: RunKey) -> Self {
+    pub(super) fn new(packed: &Packed, key: RunKey) -> Self {
         let info = &packed.metainfo.info_bytes;
         let total = info.len() as u64;
         let metainfo = info
@@ -53,7 +53,7 @@ impl Requests {
         let one = |host: HostId, request: Request| vec![(host, Do::Send(request))];
         Some(match order {
             Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
-            Order::Join { host, neighbours, port } => {
+            Order::Join { host, neighbours, port, alone } => {
                 let fetch = Fetch {
                     info_hash: self.info_hash.clone(),
                     manifest: self.manifest.clone(),
@@ -61,7 +61,6 @@ impl Requests {
                     rate: plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named)),
                     neighbours,
                 };
-                let alone = plan.hosts.len() == 1;
                 let lines = Arc::clone(&self.metainfo);
                 vec![(host, Do::Join { lines, fetch: Request::Fetch(Box::new(fetch)), port, alone })]
             }

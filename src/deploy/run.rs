@@ -195,7 +195,7 @@ impl Run {
             Err(error) => return self.give_up(format!("cannot start the seeder: {error}")),
         }
         let info = self.info(&packed);
-        self.requests = Some(Requests::new(&self.plan, &packed, key));
+        self.requests = Some(Requests::new(&packed, key));
         self.artifact = Some(packed);
         self.coordinator.now = self.now();
         self.coordinator.packed(info);
