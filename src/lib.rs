@@ -2,5 +2,7 @@
 
 pub mod control;
 #[cfg(feature = "operator")]
+pub mod demo;
+#[cfg(feature = "operator")]
 pub mod deploy;
 pub mod units;
