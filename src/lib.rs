@@ -2,6 +2,8 @@
 
 pub mod control;
 #[cfg(feature = "operator")]
+pub mod demo;
+#[cfg(feature = "operator")]
 pub mod deploy;
 pub mod swarm;
 pub mod units;
