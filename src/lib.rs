@@ -3,4 +3,8 @@
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
+#[cfg(feature = "operator")]
+pub mod journal;
+#[cfg(feature = "operator")]
+pub mod report;
 pub mod units;

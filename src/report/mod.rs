@@ -1,0 +1,1 @@
+//! What is printed of a run: plain lines, JSON lines, the summary, and reports of it when it is over.
