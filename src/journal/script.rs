@@ -136,7 +136,7 @@ impl Script {
 /// A plan for hosts `web01`, `web02`, … of rack r1 and, from the fourth on, `db1`, `db2`, … of rack r2.
 pub(crate) fn plan(hosts: usize) -> Plan {
     let host = |index: usize| {
-        let (name, group, rack) = if index < 3 || index > 50 {
+        let (name, group, rack) = if !(3..=50).contains(&index) {
             (format!("web{:02}.example.com", index + 1), "web", "r1")
         } else {
             (format!("db{}.example.com", index - 2), "db", "r2")
