@@ -1,9 +1,17 @@
 //! Ship a release to thousands of hosts over a BitTorrent swarm, and watch it arrive.
 
+#[cfg(feature = "operator")]
+pub mod app;
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod demo;
 #[cfg(feature = "operator")]
 pub mod deploy;
+#[cfg(feature = "operator")]
+pub mod exit;
+#[cfg(feature = "operator")]
+pub mod journal;
+#[cfg(feature = "operator")]
+pub mod report;
 pub mod swarm;
 pub mod units;
