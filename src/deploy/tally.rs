@@ -1,26 +1,18 @@
 use std::collections::BTreeMap;
 
 use crate::control::{FailureKind, HostId};
+use crate::exit;
 
 use super::coordinator::Coordinator;
 use super::event::{FailureGroup, Summary, SwarmSummary};
 use super::host::Way;
-
-/// All that is there and active, or staged where nothing is activated.
-pub(super) const EXIT_OK: u8 = 0;
-/// A fault on this side.
-pub(super) const EXIT_INTERNAL: u8 = 1;
-/// Some hosts failed.
-pub(super) const EXIT_FAILED: u8 = 6;
-/// Stopped by the user.
-pub(super) const EXIT_STOPPED: u8 = 7;
 
 /// The run in numbers, as if it ended now.
 pub(super) fn summary(run: &Coordinator) -> Summary {
     let counts = &run.counts;
     Summary {
         run: run.book.run.clone(),
-        exit: exit(run),
+        exit: exit_code(run),
         seconds: seconds(run.now.saturating_sub(run.started)),
         active: counts.active(),
         staged: counts.staged(),
@@ -32,18 +24,18 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
     }
 }
 
-fn exit(run: &Coordinator) -> u8 {
+fn exit_code(run: &Coordinator) -> u8 {
     let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
     if wanted as usize == run.hosts.len() {
-        EXIT_OK
+        exit::OK
     } else if run.is_broken {
-        EXIT_INTERNAL
+        exit::INTERNAL
     } else if run.stopped_early {
-        EXIT_STOPPED
+        exit::STOPPED
     } else if run.counts.failed() + run.counts.staged() > 0 {
-        EXIT_FAILED
+        exit::FAILED
     } else {
-        EXIT_STOPPED
+        exit::STOPPED
     }
 }
 
