@@ -3,4 +3,8 @@
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
+#[cfg(feature = "operator")]
+pub mod inventory;
+#[cfg(feature = "operator")]
+pub mod text;
 pub mod units;
