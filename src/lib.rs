@@ -10,8 +10,12 @@ pub mod deploy;
 #[cfg(feature = "operator")]
 pub mod exit;
 #[cfg(feature = "operator")]
+pub mod inventory;
+#[cfg(feature = "operator")]
 pub mod journal;
 #[cfg(feature = "operator")]
 pub mod report;
 pub mod swarm;
+#[cfg(feature = "operator")]
+pub mod text;
 pub mod units;
