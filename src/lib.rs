@@ -3,4 +3,5 @@
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
+pub mod payload;
 pub mod units;
