@@ -13,6 +13,7 @@ pub mod exit;
 pub mod inventory;
 #[cfg(feature = "operator")]
 pub mod journal;
+pub mod payload;
 #[cfg(feature = "operator")]
 pub mod report;
 pub mod swarm;
