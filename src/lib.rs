@@ -3,4 +3,8 @@
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
+#[cfg(feature = "operator")]
+pub mod fleet;
+#[cfg(feature = "operator")]
+pub mod tui;
 pub mod units;
