@@ -4,7 +4,11 @@ pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
 #[cfg(feature = "operator")]
+pub mod fleet;
+#[cfg(feature = "operator")]
 pub mod journal;
 #[cfg(feature = "operator")]
 pub mod report;
+#[cfg(feature = "operator")]
+pub mod tui;
 pub mod units;
