@@ -6,9 +6,13 @@ pub mod deploy;
 #[cfg(feature = "operator")]
 pub mod fleet;
 #[cfg(feature = "operator")]
+pub mod inventory;
+#[cfg(feature = "operator")]
 pub mod journal;
 #[cfg(feature = "operator")]
 pub mod report;
+#[cfg(feature = "operator")]
+pub mod text;
 #[cfg(feature = "operator")]
 pub mod tui;
 pub mod units;
