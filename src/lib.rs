@@ -10,6 +10,8 @@ pub mod deploy;
 #[cfg(feature = "operator")]
 pub mod exit;
 #[cfg(feature = "operator")]
+pub mod fleet;
+#[cfg(feature = "operator")]
 pub mod inventory;
 #[cfg(feature = "operator")]
 pub mod journal;
@@ -19,4 +21,6 @@ pub mod report;
 pub mod swarm;
 #[cfg(feature = "operator")]
 pub mod text;
+#[cfg(feature = "operator")]
+pub mod tui;
 pub mod units;

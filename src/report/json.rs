@@ -4,9 +4,12 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::face::Out;
-use super::{Digest, Face, Style, summary};
+use super::{Face, Style, summary};
 use crate::control::{FailureKind, HostId, LogLevel, Phase};
-use crate::deploy::{Body, Event, HostProgress, HostState, Plan, RunInfo, StateName, Summary, SwarmSummary};
+use crate::deploy::{
+    Body, Event, FailureGroup, HostProgress, HostState, Plan, RunInfo, StateName, Summary, SwarmSummary,
+};
+use crate::fleet::FleetState;
 use crate::journal::rfc3339;
 
 /// Version of the lines.
@@ -23,7 +26,7 @@ pub struct Json<W, E> {
     err: Out<E>,
     style: Style,
     verbose: bool,
-    digest: Digest,
+    fleet: FleetState,
     /// What happened before `run_started` could be said.
     early: Option<Vec<Event>>,
     early_logs: usize,
@@ -38,7 +41,7 @@ impl<W: Write, E: Write> Json<W, E> {
             err: Out::new(err),
             style,
             verbose,
-            digest: Digest::new(),
+            fleet: FleetState::new(),
             early: Some(Vec::new()),
             early_logs: 0,
             progress: Pace::default(),
@@ -47,9 +50,10 @@ impl<W: Write, E: Write> Json<W, E> {
 
     fn started(&mut self, info: &RunInfo) {
         let Some(early) = self.early.take() else { return };
-        if let Some(plan) = self.digest.plan.clone() {
-            self.progress = Pace::new(plan.hosts.len());
-            self.line(self.digest.started_at, Object::started(&plan, info));
+        if let (Some(plan), Some(at)) = (self.fleet.plan().cloned(), self.fleet.started_at()) {
+            let hosts = self.fleet.hosts().len();
+            self.progress = Pace::new(hosts);
+            self.line(at, Object::started(&plan, hosts, info));
         }
         for event in early {
             self.say(&event);
@@ -71,16 +75,16 @@ impl<W: Write, E: Write> Json<W, E> {
         match &event.body {
             Body::Host { host, attempt, state } => {
                 self.progress.forget(*host);
-                let name = self.digest.name(*host).into_owned();
+                let name = self.name(*host);
                 self.line(event.at, Object::host(&name, *attempt, state));
             }
             Body::Progress { host, progress } => self.progress.take(*host, progress),
             Body::Log(line) if line.level > LogLevel::Debug || self.verbose => {
-                let host = line.host.map(|host| self.digest.name(host).into_owned());
+                let host = line.host.map(|host| self.name(host));
                 self.log(event.at, host.as_deref(), line.level, &line.message);
             }
             Body::Mark { host, mark, on: true, message } => {
-                let host = self.digest.name(*host).into_owned();
+                let host = self.name(*host);
                 self.log(event.at, Some(&host), LogLevel::Warn, &format!("{}: {message}", mark.as_str()));
             }
             Body::Stopping { reason } => {
@@ -91,16 +95,21 @@ impl<W: Write, E: Write> Json<W, E> {
                 Object::Barrier { staged: barrier.staged, failed: barrier.failed, waiting: barrier.waiting },
             ),
             Body::Activated { host, .. } => {
-                let host = self.digest.name(*host).into_owned();
+                let host = self.name(*host);
                 self.line(event.at, Object::Activated { host: &host });
             }
             Body::Finished(summary) => {
-                let digest = std::mem::take(&mut self.digest);
-                self.line(event.at, Object::finished(&digest, summary));
-                self.digest = digest;
+                let name = |host: &HostId| self.name(*host);
+                let group = |group: &FailureGroup| group.hosts.iter().map(name).collect();
+                let hosts = summary.failures.iter().map(group).collect();
+                self.line(event.at, Object::finished(summary, hosts));
             }
             _ => {}
         }
+    }
+
+    fn name(&self, host: HostId) -> String {
+        self.fleet.host_name(host).to_owned()
     }
 
     fn log(&mut self, at: u64, host: Option<&str>, level: LogLevel, message: &str) {
@@ -109,7 +118,7 @@ impl<W: Write, E: Write> Json<W, E> {
 
     fn progress_due(&mut self, now: u64) {
         while let Some((host, progress)) = self.progress.due(now) {
-            let name = self.digest.name(host).into_owned();
+            let name = self.name(host);
             self.line(now, Object::progress(&name, &progress));
         }
     }
@@ -125,7 +134,7 @@ impl<W: Write, E: Write> Json<W, E> {
 
 impl<W: Write + Send, E: Write + Send> Face for Json<W, E> {
     fn event(&mut self, event: &Event) {
-        self.digest.apply(event);
+        self.fleet.apply(event);
         match &event.body {
             Body::Started(info) => self.started(info),
             // It ended before anything could be packed: what is known must do.
@@ -139,7 +148,7 @@ impl<W: Write + Send, E: Write + Send> Face for Json<W, E> {
             self.progress_due(event.at);
         }
         if matches!(event.body, Body::Finished(_)) {
-            self.err.write(&summary(&self.digest, &self.style));
+            self.err.write(&summary(&self.fleet, &self.style));
         }
     }
 
@@ -274,14 +283,14 @@ struct Group<'a> {
 }
 
 impl<'a> Object<'a> {
-    fn started(plan: &'a Plan, info: &'a RunInfo) -> Self {
+    fn started(plan: &'a Plan, hosts: usize, info: &'a RunInfo) -> Self {
         Self::RunStarted {
             run: &plan.run.0,
             tag: &plan.tag,
             payload: &plan.payload,
             bytes: info.bytes,
             packed_bytes: info.packed_bytes,
-            hosts: plan.hosts.len(),
+            hosts,
             info_hash: &info.info_hash,
             manifest: &info.manifest,
             least_seconds: info.least_seconds,
@@ -307,11 +316,11 @@ impl<'a> Object<'a> {
         Self::Progress { host, done, total, down_rate, up_rate, peers }
     }
 
-    fn finished(digest: &Digest, summary: &'a Summary) -> Self {
-        let group = |group: &'a crate::deploy::FailureGroup| Group {
+    fn finished(summary: &'a Summary, hosts: Vec<Vec<String>>) -> Self {
+        let group = |(group, hosts): (&'a FailureGroup, Vec<String>)| Group {
             kind: group.kind,
             message: &group.message,
-            hosts: group.hosts.iter().map(|host| digest.name(*host).into_owned()).collect(),
+            hosts,
         };
         Self::RunFinished {
             run: &summary.run.0,
@@ -322,7 +331,7 @@ impl<'a> Object<'a> {
             failed: summary.failed,
             cancelled: summary.cancelled,
             swarm: &summary.swarm,
-            failures: summary.failures.iter().map(group).collect(),
+            failures: summary.failures.iter().zip(hosts).map(group).collect(),
         }
     }
 }

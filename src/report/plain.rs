@@ -3,11 +3,15 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::face::Out;
+use super::outcome::outcome;
+use super::status::status_line;
 use super::style::Ink;
+use super::summary::title;
 use super::text::{clean, cut};
-use super::{Ci, Digest, Face, Style, summary};
+use super::{Ci, Face, Style, summary};
 use crate::control::{Failure, HostId, LogLevel, LogSource};
-use crate::deploy::{BarrierState, Body, Event, HostState, LogLine, Mark, Plan, RunInfo, StateName};
+use crate::deploy::{BarrierState, Body, Event, HostState, LogLine, Mark, Plan, RunInfo};
+use crate::fleet::{FleetState, fold_names};
 use crate::units::{format_bytes, format_clock, format_duration, plural};
 
 /// Milliseconds between two status lines.
@@ -38,7 +42,7 @@ pub struct PlainOptions {
 pub struct Plain<W> {
     out: Out<W>,
     options: PlainOptions,
-    digest: Digest,
+    fleet: FleetState,
     name_width: usize,
     status_due: u64,
     /// A line that will be rewritten stands at the cursor.
@@ -52,7 +56,7 @@ impl<W: Write> Plain<W> {
         Self {
             out: Out::new(writer),
             options,
-            digest: Digest::new(),
+            fleet: FleetState::new(),
             name_width: OURSELVES.len(),
             status_due: u64::MAX,
             rewriting: false,
@@ -81,8 +85,7 @@ impl<W: Write> Plain<W> {
         let widest = plan.hosts.iter().map(|host| clean(&host.name).chars().count()).max().unwrap_or(0);
         self.name_width = widest.clamp(OURSELVES.len(), WIDEST_NAME);
         self.status_due = at + if self.options.columns.is_some() { REWRITE_EVERY } else { STATUS_EVERY };
-        let tag = if plan.tag.is_empty() { String::new() } else { format!(" {}", plan.tag) };
-        let title = format!("murder {}{tag} to {}", plan.command, plural(plan.hosts.len(), "host"));
+        let title = format!("{} to {}", title(plan), plural(plan.hosts.len(), "host"));
         let mut text = format!("{title} of {}\n", plan.inventory);
         let _ = writeln!(text, "run {}, recorded in {}", plan.run, plan.folder);
         let mut text = clean_lines(&text);
@@ -94,7 +97,7 @@ impl<W: Write> Plain<W> {
         if info.packed_bytes == 0 {
             return String::new();
         }
-        let payload = self.digest.plan.as_ref().map_or("", |plan| plan.payload.as_str());
+        let payload = self.fleet.plan().map_or("", |plan| plan.payload.as_str());
         let mut text = format!(
             "{payload}: {} in {}, packed to {}",
             format_bytes(info.bytes),
@@ -112,7 +115,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn host(&self, at: u64, host: HostId, attempt: u32, state: &HostState) -> String {
-        let attempts = self.digest.plan.as_ref().map_or(0, |plan| plan.attempts);
+        let attempts = self.fleet.plan().map_or(0, |plan| plan.attempts);
         let text = match state {
             // Where everybody begins is no change.
             HostState::Queued { reason } if reason.is_empty() && attempt == 0 => return String::new(),
@@ -169,7 +172,7 @@ impl<W: Write> Plain<W> {
         if opened {
             self.line(at, None, (self.glyph("▸"), Ink::Moving), "barrier", &format!("open: {counts}"))
         } else if now.held && complete {
-            let tag = self.digest.plan.as_ref().map_or("", |plan| plan.tag.as_str());
+            let tag = self.fleet.plan().map_or("", |plan| plan.tag.as_str());
             let text = format!("held: {counts}; `murder activate {tag}` opens it");
             self.line(at, None, (self.glyph("!"), Ink::Warn), "barrier", &text)
         } else {
@@ -179,17 +182,15 @@ impl<W: Write> Plain<W> {
 
     fn finished(&mut self, at: u64) -> String {
         self.status_due = u64::MAX;
-        let errors: Vec<(String, String)> = self.digest.outcome().map_or_else(Vec::new, |outcome| {
-            let plan = self.digest.plan.as_ref();
+        let errors: Vec<(String, String)> = outcome(&self.fleet).map_or_else(Vec::new, |outcome| {
             let of = |group: &crate::deploy::FailureGroup| {
-                let hosts =
-                    plan.map_or_else(String::new, |plan| self.options.style.hosts(plan, &group.hosts));
+                let hosts = fold_names(group.hosts.iter().map(|host| self.fleet.host_name(*host)));
                 let title = format!("{} on {}", group.kind, plural(group.hosts.len(), "host"));
                 (title, format!("{hosts}: {}. To do: {}", group.message, group.kind.advice()))
             };
             outcome.failures.iter().map(of).collect()
         });
-        let summary = summary(&self.digest, &self.options.style);
+        let summary = summary(&self.fleet, &self.options.style);
         let summary = self.options.ci.disarm(summary);
         format!("{}\n{summary}{}", self.options.ci.close(at), self.options.ci.errors(&errors))
     }
@@ -204,9 +205,8 @@ impl<W: Write> Plain<W> {
         text: &str,
     ) -> String {
         let style = &self.options.style;
-        let clock = format_clock(Duration::from_millis(self.digest.elapsed_ms(at)));
-        let name = host.map_or(OURSELVES.into(), |host| self.digest.name(host));
-        let who = clean(&name);
+        let clock = format_clock(Duration::from_millis(self.elapsed(at)));
+        let who = clean(host.map_or(OURSELVES, |host| self.fleet.host_name(host)));
         let width = self.name_width;
         let pad = if text.is_empty() { 0 } else { 10 };
         let word = style.paint(ink, &format!("{glyph} {word:pad$}"));
@@ -217,6 +217,11 @@ impl<W: Write> Plain<W> {
         }
         line.push('\n');
         self.options.ci.disarm(line)
+    }
+
+    /// Milliseconds since the run began, by the clock on the wall.
+    fn elapsed(&self, at: u64) -> u64 {
+        at.saturating_sub(self.fleet.started_at().unwrap_or(at))
     }
 
     fn glyph(&self, glyph: &'static str) -> &'static str {
@@ -230,7 +235,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn status(&mut self, now: u64) -> String {
-        if now < self.status_due || self.digest.hosts.is_empty() {
+        if now < self.status_due || self.fleet.hosts().is_empty() {
             return String::new();
         }
         match self.options.columns {
@@ -241,15 +246,15 @@ impl<W: Write> Plain<W> {
             None => {
                 self.status_due = now + STATUS_EVERY;
                 let glyph = if self.options.style.ascii { "-" } else { "─" };
-                self.line(now, None, (glyph, Ink::Strong), "status", &self.digest.status_line())
+                self.line(now, None, (glyph, Ink::Strong), "status", &status_line(&self.fleet))
             }
         }
     }
 
     fn rewritten(&mut self, now: u64) -> String {
         let Some(columns) = self.options.columns else { return String::new() };
-        let clock = format_clock(Duration::from_millis(self.digest.elapsed_ms(now)));
-        let line = format!("{clock:>7}  {}", self.digest.status_line());
+        let clock = format_clock(Duration::from_millis(self.elapsed(now)));
+        let line = format!("{clock:>7}  {}", status_line(&self.fleet));
         self.rewriting = true;
         // A full last column would wrap on some terminals.
         format!("\r\u{1b}[K{}", cut(&line, columns().saturating_sub(1)))
@@ -275,17 +280,15 @@ impl<W: Write> Plain<W> {
 
 impl<W: Write + Send> Face for Plain<W> {
     fn event(&mut self, event: &Event) {
-        self.digest.apply(event);
+        self.fleet.apply(event);
         let text = self.text(event);
         self.print(&text, event.at);
         self.tick(event.at);
     }
 
     fn tick(&mut self, now: u64) {
-        let busy = StateName::ALL.into_iter().any(|state| {
-            let moves = state.phase().is_some() || state == StateName::Queued;
-            moves && self.digest.count(state) > 0
-        });
+        self.fleet.tick(now);
+        let busy = self.fleet.counts().in_flight() > 0;
         if busy || self.options.columns.is_some() {
             let status = self.status(now);
             self.out.write(&status);

@@ -1,29 +1,30 @@
 use std::io::Write;
 
 use super::face::Out;
-use super::{Digest, Face, Style, summary};
+use super::{Face, Style, summary};
 use crate::deploy::{Body, Event};
+use crate::fleet::FleetState;
 
 /// Prints the summary and nothing else.
 #[derive(Debug)]
 pub struct Quiet<W> {
     out: Out<W>,
     style: Style,
-    digest: Digest,
+    fleet: FleetState,
 }
 
 impl<W: Write> Quiet<W> {
     /// Writes to `writer`.
     pub fn new(writer: W, style: Style) -> Self {
-        Self { out: Out::new(writer), style, digest: Digest::new() }
+        Self { out: Out::new(writer), style, fleet: FleetState::new() }
     }
 }
 
 impl<W: Write + Send> Face for Quiet<W> {
     fn event(&mut self, event: &Event) {
-        self.digest.apply(event);
+        self.fleet.apply(event);
         if matches!(event.body, Body::Finished(_)) {
-            self.out.write(&summary(&self.digest, &self.style));
+            self.out.write(&summary(&self.fleet, &self.style));
         }
     }
 

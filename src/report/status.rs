@@ -1,60 +1,44 @@
 use std::time::Duration;
 
-use super::Digest;
 use crate::deploy::StateName;
+use crate::fleet::FleetState;
 use crate::units::{format_clock, format_rate, plural};
 
-impl Digest {
-    /// The run in one line: `fetching 3, staged 2, failed 1 of 6 hosts; 43 %, 12.3 MB/s, seeder 0.71 copies, 0:14 left`.
-    pub fn status_line(&self) -> String {
-        let states: Vec<String> = StateName::ALL
-            .into_iter()
-            .filter(|state| self.count(*state) > 0)
-            .map(|state| format!("{state} {}", self.count(state)))
-            .collect();
-        let mut parts = vec![format!("{} of {}", states.join(", "), plural(self.hosts.len(), "host"))];
-        let mut numbers = Vec::new();
-        if let Some(share) = self.share_done() {
-            numbers.push(format!("{:.0} %", (share * 100.0).floor()));
-        }
-        if self.count(StateName::Fetching) > 0 {
-            numbers.push(format_rate(self.rate));
-            if let Some(copies) = self.copies(self.seeder.sent) {
-                numbers.push(format!("seeder {copies:.2} copies"));
-            }
-            if let Some(left) = self.seconds_left() {
-                numbers.push(format!("{} left", format_clock(Duration::from_secs(left))));
-            }
-        }
-        if !numbers.is_empty() {
-            parts.push(numbers.join(", "));
-        }
-        parts.join("; ")
+/// The run in one line: `fetching 3, staged 2, failed 1 of 6 hosts; 43 %, 12.3 MB/s, seeder 0.71 copies, 0:14 left`.
+pub(super) fn status_line(fleet: &FleetState) -> String {
+    let counts = fleet.counts();
+    let states: Vec<String> = StateName::ALL
+        .into_iter()
+        .filter(|state| counts.of(*state) > 0)
+        .map(|state| format!("{state} {}", counts.of(state)))
+        .collect();
+    let mut line = format!("{} of {}", states.join(", "), plural(fleet.hosts().len(), "host"));
+    let mut numbers = Vec::new();
+    if let Some((done, total)) = fleet.packing().filter(|(_, total)| *total > 0) {
+        numbers.push(format!("packing {:.0} %", (done as f64 / total as f64 * 100.0).floor()));
     }
+    if fleet.packed_bytes() > 0 {
+        numbers.push(format!("{:.0} %", (fleet.share() * 100.0).floor()));
+    }
+    if counts.of(StateName::Fetching) > 0 {
+        numbers.push(format_rate(fleet.totals().rate));
+        numbers.extend(fleet.copies_sent().map(|copies| format!("seeder {copies:.2} copies")));
+        numbers.extend(left(fleet));
+    }
+    if !numbers.is_empty() {
+        line.push_str("; ");
+        line.push_str(&numbers.join(", "));
+    }
+    line
+}
 
-    /// Bytes as a number of copies of the artifact, `None` if nothing is shipped.
-    pub(super) fn copies(&self, bytes: u64) -> Option<f64> {
-        let packed = self.info.as_ref().map(|info| info.packed_bytes).filter(|packed| *packed > 0)?;
-        Some(bytes as f64 / packed as f64)
-    }
-
-    /// What is fetched, of what the hosts that are not given up must have; from 0 to 1.
-    fn share_done(&self) -> Option<f64> {
-        let packed = self.info.as_ref().map(|info| info.packed_bytes).filter(|packed| *packed > 0)?;
-        let gone = |state| matches!(state, StateName::Failed | StateName::Cancelled | StateName::Skipped);
-        let (mut done, mut total) = (0, 0);
-        for host in self.hosts.iter().filter(|host| !gone(host.state)) {
-            done += if host.state > StateName::Fetching { packed } else { host.done.min(packed) };
-            total += packed;
-        }
-        (total > 0).then(|| done as f64 / total as f64)
-    }
-
-    /// Until the slowest host that moves has fetched everything, at its rate of now.
-    fn seconds_left(&self) -> Option<u64> {
-        let packed = self.info.as_ref()?.packed_bytes;
-        let fetching =
-            self.hosts.iter().filter(|host| host.state == StateName::Fetching && host.down_rate > 0);
-        fetching.map(|host| packed.saturating_sub(host.done).div_ceil(host.down_rate)).max()
-    }
+/// Until the last host has all bytes: one time if the estimates agree, else a range.
+fn left(fleet: &FleetState) -> Option<String> {
+    let eta = fleet.eta()?;
+    let clock = |ms| format_clock(Duration::from_millis(ms));
+    Some(if eta.is_steady() {
+        format!("{} left", clock(eta.high_ms))
+    } else {
+        format!("{} to {} left", clock(eta.low_ms), clock(eta.high_ms))
+    })
 }

@@ -1,18 +1,12 @@
-use crate::control::HostId;
-use crate::deploy::{Plan, StateName};
-
-/// Names of hosts as one short text: `web[01-40] db1`.
-pub type Fold = fn(&[&str]) -> String;
+use crate::deploy::StateName;
 
 /// How text is dressed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Style {
     /// With colours, for a terminal.
     pub color: bool,
     /// With no character beyond ASCII.
     pub ascii: bool,
-    /// How host names are folded.
-    pub fold: Fold,
 }
 
 /// What a piece of text means; each has a colour of the terminal's own sixteen.
@@ -27,11 +21,6 @@ pub(super) enum Ink {
 }
 
 impl Style {
-    /// Without colours.
-    pub fn plain(fold: Fold) -> Self {
-        Self { color: false, ascii: false, fold }
-    }
-
     pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -56,15 +45,5 @@ impl Style {
             _ => ("▸", ">", Ink::Moving),
         };
         (if self.ascii { ascii } else { glyph }, ink)
-    }
-
-    /// The hosts' names, folded.
-    pub(super) fn hosts(&self, plan: &Plan, hosts: &[HostId]) -> String {
-        let names: Vec<&str> = hosts
-            .iter()
-            .filter_map(|host| plan.hosts.get(host.index()))
-            .map(|host| host.name.as_str())
-            .collect();
-        (self.fold)(&names)
     }
 }

@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::Style;
+use super::outcome::outcome;
 use super::style::Ink;
 use super::text::{clean, wrap};
-use super::{Digest, Style};
-use crate::control::{FailureKind, HostId};
+use crate::control::{Failure, FailureKind, HostId};
 use crate::deploy::{FailureGroup, Plan, StateName, Summary};
+use crate::fleet::{FleetState, HostRecord, fold_names};
 use crate::journal::rfc3339;
 use crate::units::{format_bytes, format_duration, plural};
 
@@ -19,124 +21,115 @@ const WORDS: usize = 5;
 
 /// The run in a text that is understood without its screen: what happened, how well it went, who failed and why, what to
 /// do next, where it is recorded, and whether the hosts were left clean. Empty before the run's plan.
-pub fn summary(digest: &Digest, style: &Style) -> String {
-    let (Some(plan), Some(outcome)) = (&digest.plan, digest.outcome()) else { return String::new() };
-    let mut text = Text { style, out: String::new() };
-    text.headline(digest, plan, &outcome);
-    text.facts(digest, plan, &outcome);
-    text.failures(digest, plan, &outcome);
-    text.next(digest, plan, &outcome);
+pub fn summary(fleet: &FleetState, style: &Style) -> String {
+    let (Some(plan), Some(outcome)) = (fleet.plan(), outcome(fleet)) else { return String::new() };
+    let mut text = Text { style, fleet, plan, outcome: &outcome, out: String::new() };
+    text.headline();
+    text.facts();
+    text.failures();
+    text.out.push('\n');
+    text.left();
+    text.next();
     text.out
 }
 
 struct Text<'a> {
     style: &'a Style,
+    fleet: &'a FleetState,
+    plan: &'a Plan,
+    outcome: &'a Summary,
     out: String,
 }
 
 impl Text<'_> {
-    fn headline(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        let hosts = plan.hosts.len();
-        let well = outcome.active + if is_done_when_staged(plan) { outcome.staged } else { 0 };
-        let all_well = well as usize == hosts && outcome.exit == 0;
-        let mut verdict = match (digest.summary.is_some(), &digest.stopping) {
-            (false, _) => format!("was killed; {well} of {} done until then", plural(hosts, "host")),
-            (true, Some(reason)) => {
-                format!("stopped: {reason}; {well} of {} done", plural(hosts, "host"))
-            }
-            (true, None) if all_well => {
-                format!("all {} {}", plural(hosts, "host"), done_word(plan, outcome))
-            }
-            (true, None) if outcome.failed > 0 => {
-                format!("{} of {} failed, {well} done", outcome.failed, plural(hosts, "host"))
-            }
-            (true, None) => format!("{well} of {} done", plural(hosts, "host")),
+    fn headline(&mut self) {
+        let total = self.fleet.hosts().len();
+        let hosts = plural(total, "host");
+        let well = self.outcome.active + if self.plan.activate { 0 } else { self.outcome.staged };
+        let failed = self.outcome.failed;
+        let ended = self.fleet.is_resting();
+        let all_well = ended && well as usize == total && self.outcome.exit == 0;
+        let mut verdict = match self.fleet.stopping() {
+            _ if !ended => format!("was cut short; {well} of {hosts} done until then"),
+            Some(reason) => format!("stopped: {reason}; {well} of {hosts} done"),
+            None if all_well => format!("all {hosts} {}", self.done_word()),
+            None if failed > 0 => format!("{failed} of {hosts} failed, {well} done"),
+            None => format!("{well} of {hosts} done"),
         };
-        if digest.summary.is_some() {
-            let _ = write!(verdict, " (exit {})", outcome.exit);
+        if ended {
+            let _ = write!(verdict, " (exit {})", self.outcome.exit);
         }
-        let tag = if plan.tag.is_empty() { String::new() } else { format!(" {}", plan.tag) };
         let (glyph, ink) = self.style.state(if all_well { StateName::Active } else { StateName::Failed });
-        let line = clean(&format!("{glyph} murder {}{tag}: {verdict}", plan.command)).into_owned();
-        let line = self.style.paint(ink, &line);
+        let line = format!("{glyph} {}: {verdict}", title(self.plan));
+        let line = self.style.paint(ink, &clean(&line));
         let _ = writeln!(self.out, "{line}\n");
     }
 
-    fn facts(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        let begun = rfc3339(digest.started_at);
-        self.fact("run", &format!("{}, begun {} {} UTC", plan.run, &begun[..10], &begun[11..19]));
-        self.payload(digest, plan);
-        self.counts(digest, plan, outcome);
-        self.recovered(digest, plan);
-        let mut time = format!("{} in all", seconds(outcome.seconds));
-        if outcome.swarm.seconds > 0.0 {
-            let _ = write!(time, "; transfer {}", seconds(outcome.swarm.seconds));
-            if let Some(least) = outcome.swarm.least_seconds.filter(|least| *least > 0.0) {
-                let times = outcome.swarm.seconds / least;
-                let _ = write!(time, ", {times:.2} times the least possible ({})", seconds(least));
-            }
-        }
-        self.fact("time", &time);
-        self.swarm(outcome);
-        if let Some((first, last)) = digest.switches {
-            let skew = seconds((last - first) as f64 / 1000.0);
-            let switched = digest.hosts.iter().filter(|host| host.switched).count();
-            self.fact("activation", &format!("{} within {skew}", plural(switched, "host")));
+    fn done_word(&self) -> &'static str {
+        match self.plan.command.as_str() {
+            "deploy" | "demo" | "retry" | "activate" | "rollback" if self.outcome.active > 0 => "active",
+            "deploy" | "demo" | "retry" => "staged",
+            _ => "done",
         }
     }
 
-    fn payload(&mut self, digest: &Digest, plan: &Plan) {
-        if plan.payload.is_empty() {
-            return;
-        }
-        let mut text = plan.payload.clone();
-        if let Some(info) = &digest.info {
-            let _ = write!(
-                text,
-                ": {} in {} files, folders and links, packed to {}",
+    fn facts(&mut self) {
+        let begun = rfc3339(self.fleet.started_at().unwrap_or(0));
+        self.fact("run", &format!("{}, begun {} {} UTC", self.plan.run, &begun[..10], &begun[11..19]));
+        if let Some(info) = self.fleet.info().filter(|info| info.packed_bytes > 0) {
+            let text = format!(
+                "{}: {} in {} files, folders and links, packed to {}",
+                self.plan.payload,
                 format_bytes(info.bytes),
                 info.entries,
                 format_bytes(info.packed_bytes)
             );
+            self.fact("payload", &text);
         }
-        self.fact("payload", &text);
+        self.counts();
+        self.right_now();
+        self.recovered();
+        self.time();
+        self.swarm();
+        let switches = self.fleet.hosts().iter().filter_map(|host| host.activated_at);
+        if let (Some(first), Some(last)) = (switches.clone().min(), switches.clone().max()) {
+            let within = seconds((last - first) as f64 / 1000.0);
+            self.fact("activation", &format!("{} within {within}", plural(switches.count(), "host")));
+        }
     }
 
-    fn counts(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        let on_their_way =
-            plan.hosts.len() as u32 - outcome.active - outcome.staged - outcome.failed - outcome.cancelled;
-        let mut counts: Vec<String> = [
-            (outcome.active, "active"),
-            (outcome.staged, if plan.activate { "staged but not active" } else { "staged" }),
-            (outcome.failed, "failed"),
-            (digest.count(StateName::Cancelled), "cancelled"),
-            (digest.count(StateName::Skipped), "skipped"),
-            (if digest.summary.is_none() { on_their_way } else { 0 }, "on their way"),
+    fn counts(&mut self) {
+        let counts = self.fleet.counts();
+        let texts: Vec<String> = [
+            (self.outcome.active, "active"),
+            (self.outcome.staged, if self.plan.activate { "staged but not active" } else { "staged" }),
+            (self.outcome.failed, "failed"),
+            (counts.of(StateName::Cancelled), "cancelled"),
+            (counts.of(StateName::Skipped), "skipped"),
+            (counts.in_flight(), "on their way"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
-        if counts.is_empty() {
-            counts.push("none".to_owned());
-        }
-        let of = plural(plan.hosts.len(), "host");
-        let demo = plan.command == "demo";
-        let inventory = if demo { String::new() } else { format!(" in {}", plan.inventory) };
-        self.fact("hosts", &format!("{}, of {of}{inventory}", counts.join(", ")));
-        self.right_now(digest, plan, outcome);
+        let of = plural(self.fleet.hosts().len(), "host");
+        let demo = self.plan.command == "demo";
+        let inventory = if demo { String::new() } else { format!(" in {}", self.plan.inventory) };
+        self.fact("hosts", &format!("{}, of {of}{inventory}", texts.join(", ")));
     }
 
     /// Which release serves, where the hosts are not all alike.
-    fn right_now(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        let switched = digest.hosts.iter().filter(|host| host.switched).count();
-        let unsure =
-            digest.hosts.iter().filter(|host| host.switched && host.state != StateName::Active).count();
-        let rest = plan.hosts.len() - switched;
-        if switched == 0 || outcome.active as usize == plan.hosts.len() {
+    fn right_now(&mut self) {
+        let hosts = self.fleet.hosts();
+        let switched = || hosts.iter().filter(|host| host.activated_at.is_some());
+        let unsure = switched().filter(|host| host.name() != StateName::Active).count();
+        let rest = hosts.len() - switched().count();
+        if rest == hosts.len() || self.outcome.active as usize == hosts.len() {
             return;
         }
-        let mut text = format!("{} {} as current", have(outcome.active as usize), plan.tag);
+        let active = self.outcome.active as usize;
+        let have = if active == 1 { "has" } else { "have" };
+        let mut text = format!("{} {have} {} as current", plural(active, "host"), self.plan.tag);
         if unsure > 0 {
             let _ = write!(text, ", {unsure} got it and failed after that");
         }
@@ -147,43 +140,52 @@ impl Text<'_> {
     }
 
     /// Hosts that came through, though not at once.
-    fn recovered(&mut self, digest: &Digest, plan: &Plan) {
-        let came_through = |state| matches!(state, StateName::Active | StateName::Staged);
-        let hosts: Vec<usize> = (0..digest.hosts.len())
-            .filter(|index| {
-                let host = &digest.hosts[*index];
-                came_through(host.state) && !host.failures.is_empty()
-            })
-            .collect();
+    fn recovered(&mut self) {
+        let came_through = |host: &HostRecord| {
+            matches!(host.name(), StateName::Active | StateName::Staged) && !host.attempts().is_empty()
+        };
+        let hosts: Vec<(HostId, &HostRecord)> =
+            self.fleet.ids().filter(|(_, host)| came_through(host)).collect();
         if hosts.is_empty() {
             return;
         }
-        let kinds =
-            kinds(hosts.iter().flat_map(|index| digest.hosts[*index].failures.iter().map(|(_, f)| f.kind)));
-        let ids: Vec<HostId> = hosts.iter().map(|index| HostId(*index as u32)).collect();
-        let names = self.style.hosts(plan, &ids);
-        self.fact("retried", &format!("{} came through after {kinds}: {names}", plural(ids.len(), "host")));
+        let kinds = earlier(hosts.iter().map(|(_, host)| *host));
+        let after = if kinds.is_empty() { "another attempt".to_owned() } else { kinds };
+        let names = fold_names(hosts.iter().map(|(_, host)| host.info.name.as_str()));
+        let text = format!("{} came through after {after}: {names}", plural(hosts.len(), "host"));
+        self.fact("retried", &text);
     }
 
-    fn swarm(&mut self, outcome: &Summary) {
-        let swarm = &outcome.swarm;
+    fn time(&mut self) {
+        let swarm = &self.outcome.swarm;
+        let mut text = format!("{} in all", seconds(self.outcome.seconds));
+        if swarm.seconds > 0.0 && swarm.hosts > 0 {
+            let _ = write!(text, "; transfer {}", seconds(swarm.seconds));
+            // Of a transfer that was broken off the comparison would flatter.
+            let whole = self.fleet.is_resting() && self.fleet.stopping().is_none();
+            if let Some(least) = swarm.least_seconds.filter(|least| whole && *least > 0.0) {
+                let times = swarm.seconds / least;
+                let _ = write!(text, ", {times:.2} times the least possible ({})", seconds(least));
+            }
+        }
+        self.fact("time", &text);
+    }
+
+    fn swarm(&mut self) {
+        let swarm = &self.outcome.swarm;
         if swarm.bytes == 0 || swarm.hosts == 0 {
             return;
         }
-        let copies = swarm.seeder_bytes as f64 / swarm.bytes as f64;
-        let each = plural(swarm.hosts as usize, "host");
-        self.fact(
-            "swarm",
-            &format!(
-                "{} to {each}; sent from here {}, that is {copies:.2} copies instead of {}",
-                format_bytes(swarm.bytes),
-                format_bytes(swarm.seeder_bytes),
-                swarm.hosts
-            ),
+        let text = format!(
+            "{} to {}; sent from here {}, that is {:.2} copies instead of {}",
+            format_bytes(swarm.bytes),
+            plural(swarm.hosts as usize, "host"),
+            format_bytes(swarm.seeder_bytes),
+            swarm.seeder_bytes as f64 / swarm.bytes as f64,
+            swarm.hosts
         );
-        let fetched = (swarm.bytes as f64 * f64::from(swarm.hosts)).max(1.0);
-        let duplicate = swarm.duplicate_bytes as f64 / fetched * 100.0;
-        let mut more = vec![format!("duplicates {duplicate:.1} %")];
+        let fetched = swarm.bytes as f64 * f64::from(swarm.hosts);
+        let mut more = vec![format!("duplicates {:.1} %", swarm.duplicate_bytes as f64 / fetched * 100.0)];
         for (bytes, what) in [
             (swarm.ssh_only_bytes, "over SSH alone"),
             (swarm.reused_bytes, "were on the hosts before"),
@@ -193,123 +195,134 @@ impl Text<'_> {
                 more.push(format!("{} {what}", format_bytes(bytes)));
             }
         }
+        self.fact("swarm", &text);
         self.fact("", &more.join(", "));
     }
 
-    fn failures(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        if outcome.failures.is_empty() {
+    fn failures(&mut self) {
+        if self.outcome.failures.is_empty() {
             return;
         }
-        let title = self.style.paint(Ink::Strong, "failures");
-        let _ = writeln!(self.out, "\n{title}");
-        for group in &outcome.failures {
-            self.failure(digest, plan, group);
+        let _ = writeln!(self.out, "\n{}", self.style.paint(Ink::Strong, "failures"));
+        for group in &self.outcome.failures {
+            self.failure(group);
         }
     }
 
-    fn failure(&mut self, digest: &Digest, plan: &Plan, group: &FailureGroup) {
+    fn failure(&mut self, group: &FailureGroup) {
         let (glyph, ink) = self.style.state(StateName::Failed);
         let title = format!("{glyph} {} on {}", group.kind, plural(group.hosts.len(), "host"));
-        let title = self.style.paint(ink, &title);
-        let _ = writeln!(self.out, "  {title}: {}", clean(&self.style.hosts(plan, &group.hosts)));
-        let sample = group.hosts.iter().find_map(|id| {
-            let host = digest.hosts.get(id.index())?;
-            host.failures.last().map(|(_, failure)| (*id, failure))
-        });
+        let names = self.names(&group.hosts);
+        let _ = writeln!(self.out, "  {}: {}", self.style.paint(ink, &title), clean(&names));
+        let records: Vec<&HostRecord> = group.hosts.iter().filter_map(|id| self.fleet.host(*id)).collect();
+        let sample = records.iter().find_map(|host| Some((*host, host.failure()?)));
         let phase = sample.map_or_else(String::new, |(_, failure)| format!("while {}: ", failure.phase));
         self.paragraph(&format!("{phase}{}", group.message));
-        if let Some((id, failure)) = sample.filter(|(_, failure)| !failure.detail.is_empty()) {
-            if group.hosts.len() > 1 {
-                self.paragraph(&format!("last words of {}:", digest.name(id)));
-            }
-            let from = failure.detail.len().saturating_sub(WORDS);
-            for line in &failure.detail[from..] {
-                let _ = writeln!(self.out, "      | {}", clean(line));
-            }
+        if let Some((host, failure)) = sample {
+            self.last_words(if records.len() > 1 { Some(host) } else { None }, failure);
         }
-        let before = group.hosts.iter().filter_map(|id| digest.hosts.get(id.index()));
-        let earlier = kinds(before.flat_map(|host| {
-            let last = host.failures.len().saturating_sub(1);
-            host.failures[..last].iter().map(|(_, failure)| failure.kind)
-        }));
+        let earlier = earlier(records.into_iter());
         if !earlier.is_empty() {
             self.paragraph(&format!("earlier attempts failed with {earlier}"));
         }
         self.paragraph(&format!("to do: {}", group.kind.advice()));
     }
 
-    fn next(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        self.out.push('\n');
-        self.left(digest, plan, outcome);
-        let rest = plan.hosts.len() as u32 - outcome.active - outcome.staged;
-        let mut steps = Vec::new();
-        if plan.command == "demo" {
-            steps.push((format!("murder replay {}", plan.run), "plays this demo again".to_owned()));
-        } else if matches!(plan.command.as_str(), "deploy" | "retry") {
-            if outcome.staged > 0 {
-                let staged = plural(outcome.staged as usize, "host");
-                steps.push((
-                    format!("murder activate {}", plan.tag),
-                    format!("makes it current on the {staged} staged"),
-                ));
-            }
-            if rest > 0 {
-                let text = format!("goes on with the {} not done", plural(rest as usize, "host"));
-                steps.push((format!("murder retry {}", plan.run), text));
-            }
-            if outcome.active > 0 && rest > 0 {
-                steps.push(("murder rollback".to_owned(), "takes all hosts back to one release".to_owned()));
-            }
+    fn last_words(&mut self, of: Option<&HostRecord>, failure: &Failure) {
+        if let Some(host) = of.filter(|_| !failure.detail.is_empty()) {
+            self.paragraph(&format!("last words of {}:", host.info.name));
         }
-        if !plan.folder.is_empty() && plan.command != "demo" {
-            steps.push((format!("murder show {}", plan.run), "tells more of this run".to_owned()));
-        }
-        let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
-        for (index, (command, what)) in steps.iter().enumerate() {
-            let label = if index == 0 { "next" } else { "" };
-            let command = self.style.paint(Ink::Strong, &format!("{command:width$}"));
-            let _ = writeln!(self.out, "  {label:LABEL$}{command}  {what}");
-        }
-        if !plan.folder.is_empty() {
-            self.fact("recorded", &plan.folder);
+        let from = failure.detail.len().saturating_sub(WORDS);
+        for line in &failure.detail[from..] {
+            let _ = writeln!(self.out, "      | {}", clean(line));
         }
     }
 
-    fn left(&mut self, digest: &Digest, plan: &Plan, outcome: &Summary) {
-        if digest.summary.is_none() {
+    /// What stays of the run on the hosts.
+    fn left(&mut self) {
+        if !self.fleet.is_resting() {
             let text =
                 "on the hosts they end by themselves 60 s after the operator's process, and free their locks";
             self.fact("agents", text);
             return;
         }
-        if outcome.left_behind.is_empty() {
+        let left = &self.outcome.left_behind;
+        if left.is_empty() {
             let mut text =
                 "no process, port, lock or temporary file of this run stays on any host".to_owned();
-            if outcome.failed + outcome.cancelled > 0 && outcome.swarm.bytes > 0 {
+            if self.outcome.failed + self.outcome.cancelled > 0 && self.outcome.swarm.bytes > 0 {
                 text.push_str("; verified pieces stay for a retry");
             }
             self.fact("left clean", &text);
             return;
         }
         let mut groups: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
-        for (host, what) in &outcome.left_behind {
+        for (host, what) in left {
             groups.entry(what).or_default().push(*host);
         }
-        for (index, (what, hosts)) in groups.iter().enumerate() {
-            let label = if index == 0 { "left behind" } else { "" };
-            self.fact(label, &format!("{}: {what}", self.style.hosts(plan, hosts)));
+        let mut label = "left behind";
+        for (what, hosts) in groups {
+            self.fact(std::mem::take(&mut label), &format!("{}: {what}", self.names(&hosts)));
         }
-        if outcome.left_behind.len() < plan.hosts.len() {
+        if left.len() < self.fleet.hosts().len() {
             self.fact("", "nothing on the other hosts");
         }
     }
 
+    fn next(&mut self) {
+        let steps = self.steps();
+        let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+        let mut label = "next";
+        for (command, what) in steps {
+            let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
+            let command = self.style.paint(Ink::Strong, &format!("{:width$}", clean(&command)));
+            let _ = writeln!(self.out, "  {label}{command}  {what}");
+        }
+        if !self.plan.folder.is_empty() {
+            self.fact("recorded", &self.plan.folder);
+        }
+    }
+
+    /// Commands that lead on from here, and what each does.
+    fn steps(&self) -> Vec<(String, String)> {
+        let Plan { run, tag, command, folder, .. } = self.plan;
+        let hosts = |count: u32| plural(count as usize, "host");
+        let mut steps = Vec::new();
+        if folder.is_empty() {
+            return steps;
+        }
+        if command == "demo" {
+            steps.push((format!("murder replay {run}"), "plays this demo again".to_owned()));
+            return steps;
+        }
+        let Summary { active, staged, .. } = *self.outcome;
+        let rest = (self.fleet.hosts().len() as u32).saturating_sub(active + staged);
+        if matches!(command.as_str(), "deploy" | "retry") {
+            if staged > 0 {
+                let what = format!("makes it current on the {} staged", hosts(staged));
+                steps.push((format!("murder activate {tag}"), what));
+            }
+            if rest > 0 {
+                let what = format!("goes on with the {} not done", hosts(rest));
+                steps.push((format!("murder retry {run}"), what));
+            }
+            if active > 0 && rest > 0 {
+                steps.push(("murder rollback".to_owned(), "takes all hosts back to one release".to_owned()));
+            }
+        }
+        steps.push((format!("murder show {run}"), "tells more of this run".to_owned()));
+        steps
+    }
+
+    fn names(&self, hosts: &[HostId]) -> String {
+        fold_names(hosts.iter().map(|host| self.fleet.host_name(*host)))
+    }
+
     /// A labelled line, wrapped below itself.
     fn fact(&mut self, label: &str, text: &str) {
-        let lines = wrap(&clean(text), WIDTH - LABEL - 2);
-        for (index, line) in lines.iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            let label = self.style.paint(Ink::Dim, &format!("{label:LABEL$}"));
+        let mut label = label;
+        for line in wrap(&clean(text), WIDTH - LABEL - 2) {
+            let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
             let _ = writeln!(self.out, "  {label}{line}");
         }
     }
@@ -321,11 +334,22 @@ impl Text<'_> {
     }
 }
 
-/// `2 × refused, 1 × timeout`, in the order of kinds.
-fn kinds(kinds: impl Iterator<Item = FailureKind>) -> String {
+/// `murder deploy app-1.4`.
+pub(super) fn title(plan: &Plan) -> String {
+    if plan.tag.is_empty() {
+        format!("murder {}", plan.command)
+    } else {
+        format!("murder {} {}", plan.command, plan.tag)
+    }
+}
+
+/// Kinds of the failures of attempts before the last: `refused (2 times), lost`. Empty if there were none.
+fn earlier<'a>(hosts: impl Iterator<Item = &'a HostRecord>) -> String {
     let mut counts: BTreeMap<FailureKind, u32> = BTreeMap::new();
-    for kind in kinds {
-        *counts.entry(kind).or_default() += 1;
+    for host in hosts {
+        for kind in host.attempts().iter().filter_map(|attempt| attempt.kind) {
+            *counts.entry(kind).or_default() += 1;
+        }
     }
     let text = |(kind, count): (FailureKind, u32)| {
         if count == 1 { kind.to_string() } else { format!("{kind} ({count} times)") }
@@ -333,22 +357,6 @@ fn kinds(kinds: impl Iterator<Item = FailureKind>) -> String {
     counts.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn is_done_when_staged(plan: &Plan) -> bool {
-    !plan.activate
-}
-
-fn done_word(plan: &Plan, outcome: &Summary) -> &'static str {
-    match plan.command.as_str() {
-        "deploy" | "demo" | "retry" | "activate" | "rollback" if outcome.active > 0 => "active",
-        "deploy" | "demo" | "retry" => "staged",
-        _ => "done",
-    }
-}
-
-fn have(count: usize) -> String {
-    if count == 1 { "1 host has".to_owned() } else { format!("{count} hosts have") }
-}
-
-fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     format_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }

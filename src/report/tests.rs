@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::control::{HostId, LogLevel, RunId};
 use crate::deploy::{Body, Event, HostState, Plan};
+use crate::fleet::FleetState;
 use crate::journal::script::{self, START, Script};
 
 /// A place that many may write to and that is read afterwards.
@@ -28,7 +29,7 @@ impl Write for Page {
 }
 
 pub(super) fn style() -> Style {
-    Style::plain(|names| names.join(" "))
+    Style::default()
 }
 
 fn options() -> PlainOptions {
@@ -50,10 +51,10 @@ fn json(events: &[Event]) -> (String, String) {
     (out.text(), err.text())
 }
 
-fn digest(events: &[Event]) -> Digest {
-    let mut digest = Digest::new();
-    events.iter().for_each(|event| digest.apply(event));
-    digest
+fn fleet(events: &[Event]) -> FleetState {
+    let mut fleet = FleetState::new();
+    events.iter().for_each(|event| fleet.apply(event));
+    fleet
 }
 
 fn runs() -> [(&'static str, Vec<Event>); 5] {
@@ -86,7 +87,7 @@ fn quiet_prints_the_summary_alone_and_so_does_json_beside_its_lines() {
         let page = Page::default();
         let mut face = Quiet::new(page.clone(), style());
         events.iter().for_each(|event| face.event(event));
-        let alone = summary(&digest(&events), &style());
+        let alone = summary(&fleet(&events), &style());
         assert_eq!(page.text(), alone);
         assert_eq!(json(&events).1, alone);
         assert!(plain(options(), &events).ends_with(&alone));
@@ -98,8 +99,8 @@ fn quiet_prints_the_summary_alone_and_so_does_json_beside_its_lines() {
 fn the_summary_of_a_killed_run_says_so() {
     let mut events = script::some_failed();
     events.truncate(60);
-    insta::assert_snapshot!(summary(&digest(&events), &style()));
-    assert_eq!(summary(&Digest::new(), &style()), "");
+    insta::assert_snapshot!(summary(&fleet(&events), &style()));
+    assert_eq!(summary(&FleetState::new(), &style()), "");
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn the_summary_without_activation_says_how_to_activate() {
             summary.exit = 0;
         }
     }
-    insta::assert_snapshot!(summary(&digest(&events), &style()));
+    insta::assert_snapshot!(summary(&fleet(&events), &style()));
 }
 
 #[test]
@@ -264,6 +265,6 @@ fn a_host_that_is_none_of_the_plan_breaks_nothing() {
     script.started().host(7, 1, HostState::Connecting).progress(7, 1, 1);
     script.push(Body::Activated { host: HostId::SEEDER, at: START });
     let events = script.finish(script::summary(0, 1, 0, 0, 0));
-    assert!(plain(options(), &events).contains("#7"));
-    assert!(json(&events).0.contains("#7"));
+    assert!(plain(options(), &events).contains(" ? "));
+    assert!(json(&events).0.contains("\"?\""));
 }
