@@ -5,6 +5,8 @@ mod graph;
 pub mod noise;
 #[cfg(feature = "operator")]
 pub mod reveal;
+#[cfg(feature = "operator")]
+pub mod seeder;
 pub mod wire;
 
 #[cfg(feature = "operator")]
