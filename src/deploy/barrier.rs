@@ -1,29 +1,11 @@
 use std::collections::BTreeSet;
 
 use crate::control::HostId;
+use crate::inventory::{Amount, Percent};
 
 use super::counts::Counts;
 use super::entry::Entry;
 use super::host::{Activation, Input, Way};
-
-/// A number of hosts, or a share of them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Share {
-    /// So many.
-    Count(u32),
-    /// Percent of all selected hosts.
-    Percent(f64),
-}
-
-impl Share {
-    /// The number of hosts, a part of a host counted as a whole one.
-    pub fn of(self, hosts: u32) -> u32 {
-        match self {
-            Self::Count(count) => count,
-            Self::Percent(percent) => (f64::from(hosts) * percent / 100.0).ceil() as u32,
-        }
-    }
-}
 
 /// What decides when staged hosts are activated.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,11 +15,11 @@ pub struct BarrierRules {
     /// Stay closed until the user opens it.
     pub hold: bool,
     /// Open when so many are staged; else when every host is staged or final.
-    pub quorum: Option<Share>,
+    pub quorum: Option<Percent>,
     /// Switch so many at a time.
-    pub batch: Option<Share>,
+    pub batch: Option<Amount>,
     /// Past so many failures nothing more is activated.
-    pub max_fail: Option<Share>,
+    pub max_fail: Option<Amount>,
     /// These are activated before the others, as soon as they are staged.
     pub canary: Vec<HostId>,
 }
@@ -123,14 +105,13 @@ impl Barrier {
     }
 
     fn moves(&mut self, hosts: &[Entry], counts: &Counts) -> Vec<(HostId, Input)> {
-        let total = hosts.len() as u32;
         if let Some(limit) = self.rules.max_fail
-            && counts.failed() > limit.of(total)
+            && counts.failed() as usize > limit.rounded_down(hosts.len())
             && !matches!(self.stage, Stage::Open | Stage::Shut { .. })
         {
             let failed = counts.failed();
             self.stage =
-                Stage::Shut { reason: format!("{failed} failed, more than --max-fail {}", limit.of(total)) };
+                Stage::Shut { reason: format!("{failed} failed, more than --max-fail {}", limit) };
         }
         match self.stage {
             Stage::Canary { started } => self.canary(started, hosts),
@@ -179,7 +160,7 @@ impl Barrier {
         let total = hosts.len() as u32;
         let staged = counts.staged() + counts.active();
         let all_there = counts.staged() + counts.finals() == total;
-        let enough = self.rules.quorum.is_some_and(|quorum| staged >= quorum.of(total).max(1));
+        let enough = self.rules.quorum.is_some_and(|quorum| staged as usize >= quorum.of(hosts.len()).max(1));
         if !all_there && !enough || counts.staged() == 0 {
             // Everything final with nothing staged: whoever is retried later is activated on arrival.
             if all_there {
@@ -209,9 +190,9 @@ impl Barrier {
         if counts.switching() > 0 {
             return Vec::new();
         }
-        let size = self.rules.batch.map_or(u32::MAX, |batch| batch.of(hosts.len() as u32).max(1));
+        let size = self.rules.batch.map_or(usize::MAX, |batch| batch.rounded_up(hosts.len()).max(1));
         let batch: Vec<_> = ids(hosts, |way| matches!(way, Way::Activating(Activation::Ready)))
-            .take(size as usize)
+            .take(size)
             .map(|id| (id, Input::Switch))
             .collect();
         if batch.is_empty() {

@@ -16,7 +16,7 @@ mod tally;
 mod tests;
 mod watch;
 
-pub use barrier::{BarrierRules, Share};
+pub use barrier::BarrierRules;
 pub use command::{Command, Secret};
 pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,

@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
 use crate::inventory::Host;
-use crate::payload::Packed;
+use crate::payload::{Packed, hex};
 use crate::ssh::Target;
 
 use super::coordinator::Order;
@@ -120,13 +119,4 @@ pub(super) fn target(host: &Host) -> Target {
         transport: host.transport,
         become_sudo: host.become_sudo,
     }
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

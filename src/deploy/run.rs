@@ -1,15 +1,19 @@
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{HostId, LogLevel, LogSource, RunKey};
-use crate::payload::{PackError, Packed, pack};
+use crate::exit;
+use crate::payload::{PackError, Packed, hex, pack};
 use crate::ssh::{AgentBinaries, Client, Target};
-use crate::swarm::{Seeder, SeederEvent, SeederOptions};
+use crate::swarm::seeder::{Seeder, SeederEvent, SeederOptions};
 
 use super::ask::{Asked, Asker};
 use super::board::Board;
@@ -34,6 +38,9 @@ const WORDS: usize = 1024;
 /// How often the run looks at the clock, takes progress in and shows what the seeder did.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often faces hear of the seeder.
+const SEEDER_EVERY: Duration = Duration::from_secs(1);
+
 /// A run that goes on in the background.
 pub struct RunHandle {
     /// What happens, in order; ends after `Finished`.
@@ -49,12 +56,12 @@ pub(super) struct Shared {
     pub(super) ssh: Client,
     pub(super) agents: AgentBinaries,
     pub(super) targets: Vec<Target>,
-    seeder: OnceLock<Seeder>,
+    seeder: OnceLock<Arc<Seeder>>,
 }
 
 impl Shared {
     /// The seeder, once the payload is packed.
-    pub(super) fn seeder(&self) -> Option<Seeder> {
+    pub(super) fn seeder(&self) -> Option<Arc<Seeder>> {
         self.seeder.get().cloned()
     }
 }
@@ -84,6 +91,7 @@ struct Run {
     artifact: Option<Packed>,
     seeder_events: Option<mpsc::Receiver<SeederEvent>>,
     seeder_shown: SeederProgress,
+    seeder_shown_at: Option<Instant>,
     clock: (u64, Instant),
     aborted: bool,
 }
@@ -121,6 +129,7 @@ impl Run {
             artifact: None,
             seeder_events: None,
             seeder_shown: SeederProgress::default(),
+            seeder_shown_at: None,
             clock: (now, Instant::now()),
             aborted: false,
             plan,
@@ -167,9 +176,10 @@ impl Run {
         let (done, packed) = oneshot::channel();
         let (payload, options) = (self.plan.payload.clone(), self.plan.pack.clone());
         tokio::task::spawn_blocking(move || {
-            let outcome = pack(&payload, &options, |done, total| {
+            let outcome = pack(&payload, &options, &|done, total| match progress.try_send((done, total)) {
                 // Latest wins: a face that is behind misses a step, and nothing else.
-                let _ = progress.try_send((done, total));
+                Ok(()) | Err(TrySendError::Full(_)) => ControlFlow::Continue(()),
+                Err(TrySendError::Closed(_)) => ControlFlow::Break(()),
             });
             let _ = done.send(outcome);
         });
@@ -186,10 +196,14 @@ impl Run {
             return self.give_up(format!("cannot make the run's key: {error}"));
         }
         let key = RunKey(key);
-        let options = SeederOptions { rate: self.plan.seed_rate, hosts: self.plan.hosts.len() };
-        match Seeder::start(&packed.artifact, &packed.metainfo, key.clone(), options).await {
+        let options = SeederOptions {
+            rate: self.plan.seed_rate,
+            scratch: self.plan.pack.cache_dir.clone(),
+            ..SeederOptions::default()
+        };
+        match Seeder::start(&packed.artifact, Arc::new(packed.metainfo.clone()), key.clone(), &options) {
             Ok((seeder, events)) => {
-                let _ = self.shared.seeder.set(seeder);
+                let _ = self.shared.seeder.set(Arc::new(seeder));
                 self.seeder_events = Some(events);
             }
             Err(error) => return self.give_up(format!("cannot start the seeder: {error}")),
@@ -214,12 +228,12 @@ impl Run {
             bytes: packed.bytes,
             packed_bytes: packed.packed_bytes,
             entries: packed.entries,
-            pieces: packed.metainfo.hashes.len() as u32,
+            pieces: packed.metainfo.pieces(),
             piece_length: packed.metainfo.piece_length,
-            info_hash: super::requests::hex(&packed.metainfo.info_hash),
-            manifest: super::requests::hex(&packed.manifest_hash),
+            info_hash: hex(&packed.metainfo.info_hash),
+            manifest: hex(&packed.manifest_hash),
             least_seconds: least.map(|(seconds, _)| seconds),
-            ignored: packed.ignored,
+            ignored: packed.ignored.len() as u64,
         }
     }
 
@@ -248,15 +262,13 @@ impl Run {
 
     fn seeder_said(&mut self, event: SeederEvent) {
         match event {
-            SeederEvent::PayloadChanged { piece } => {
+            SeederEvent::PayloadChanged(part) => {
                 let payload = self.plan.payload.display();
-                self.coordinator.stop(&format!(
-                    "{payload} or its packed copy changed while it was sent (piece {piece}); nothing wrong was delivered, deploy again"
+                self.give_up(format!(
+                    "the packed copy of {payload} changed while it was sent ({part}); nothing wrong was delivered: deploy again"
                 ));
             }
-            SeederEvent::Warning(message) => {
-                self.coordinator.log(None, LogLevel::Warn, LogSource::Murder, message);
-            }
+            SeederEvent::Failed(reason) => self.give_up(format!("the seeder broke: {reason}; try again")),
         }
     }
 
@@ -264,21 +276,39 @@ impl Run {
         let now = self.now();
         self.coordinator.now = now;
         for (host, (attempt, progress)) in self.board.take() {
-            if let (Some(seeder), Some(pieces)) = (self.shared.seeder.get(), &progress.pieces) {
-                seeder.note_pieces(host, pieces);
+            if let (Some(seeder), Some(pieces)) = (self.shared.seeder.get(), &progress.pieces)
+                && let Ok(field) = STANDARD.decode(pieces)
+            {
+                seeder.note_pieces(host, &field);
             }
             let report = crate::control::Report::Progress(Box::new(progress));
             self.coordinator.word(host, attempt, Word::Said(report));
         }
         if let Some(seeder) = self.shared.seeder.get() {
-            let progress = seeder.progress();
-            self.coordinator.seeder_sent = progress.sent;
-            if progress != self.seeder_shown {
+            let numbers = seeder.progress();
+            self.coordinator.seeder_sent = numbers.sent;
+            let progress = SeederProgress {
+                sent: numbers.sent,
+                rate: numbers.rate,
+                feeds: numbers.feeds,
+                copies: numbers.copies,
+                may_leave: numbers.may_leave,
+            };
+            if progress != self.seeder_shown && self.seeder_due() {
                 self.seeder_shown = progress.clone();
                 self.emit(Body::Seeder(Box::new(progress))).await;
             }
         }
         self.coordinator.tick(now);
+    }
+
+    /// Once a second, and never the same twice.
+    fn seeder_due(&mut self) -> bool {
+        let due = self.seeder_shown_at.is_none_or(|at| at.elapsed() >= SEEDER_EVERY);
+        if due {
+            self.seeder_shown_at = Some(Instant::now());
+        }
+        due
     }
 
     async fn obey(&mut self) {
@@ -330,14 +360,19 @@ impl Run {
         let deadline = if self.aborted { Duration::ZERO } else { Duration::from_secs(5) };
         let _ = tokio::time::timeout(deadline, async { while self.workers.join_next().await.is_some() {} }).await;
         self.workers.shutdown().await;
-        let summary = self.coordinator.summary();
         if let Some(seeder) = self.shared.seeder.get() {
-            seeder.stop().await;
+            self.coordinator.seeder_sent = seeder.progress().sent;
         }
-        if summary.exit == 0 && let Some(packed) = &self.artifact {
-            remove(&packed.artifact);
+        let summary = self.coordinator.summary();
+        if summary.exit == exit::OK && let Some(packed) = &self.artifact {
+            // It lies in the cache: `clean` finds what cannot be removed now.
+            let _ = packed.remove();
         }
         self.emit(Body::Finished(Box::new(summary))).await;
+        let seeder = Arc::into_inner(self.shared).and_then(|shared| shared.seeder.into_inner());
+        if let Some(seeder) = seeder.and_then(Arc::into_inner) {
+            seeder.stop().await;
+        }
     }
 }
 
@@ -346,9 +381,4 @@ async fn next<T>(receiver: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
         Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
     }
-}
-
-fn remove(artifact: &Path) {
-    // It lies in the cache: the next run of `clean` finds what cannot be removed now.
-    let _ = std::fs::remove_file(artifact);
 }

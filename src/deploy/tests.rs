@@ -2,7 +2,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report};
 
-use super::barrier::{BarrierRules, Share};
+use super::barrier::BarrierRules;
+use crate::inventory::{Amount, Percent};
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
 use super::event::{Body, HostState, RunInfo, StateName, Summary};
@@ -281,7 +282,7 @@ fn a_held_barrier_waits_for_the_user() {
 
 #[test]
 fn past_max_fail_nothing_is_activated() {
-    let barrier = BarrierRules { max_fail: Some(Share::Count(1)), ..activating() };
+    let barrier = BarrierRules { max_fail: Some(Amount::Count(1)), ..activating() };
     let mut world = World::new(4, barrier).fault(0, Phase::Fetching, FailureKind::Permission).fault(
         1,
         Phase::Activating,
@@ -297,7 +298,7 @@ fn past_max_fail_nothing_is_activated() {
 
 #[test]
 fn batches_switch_one_after_the_other() {
-    let mut world = World::new(5, BarrierRules { batch: Some(Share::Percent(40.0)), ..activating() });
+    let mut world = World::new(5, BarrierRules { batch: Some(Amount::Percent(40)), ..activating() });
     world.deploy();
     let order: Vec<_> = world
         .orders
@@ -321,7 +322,7 @@ fn batches_switch_one_after_the_other() {
 
 #[test]
 fn a_quorum_opens_the_barrier_and_late_hosts_are_activated_on_arrival() {
-    let mut world = World::new(4, BarrierRules { quorum: Some(Share::Percent(75.0)), ..activating() });
+    let mut world = World::new(4, BarrierRules { quorum: Some(Percent(75)), ..activating() });
     world.starved.insert(3);
     world.deploy();
     use StateName::{Active, Fetching};

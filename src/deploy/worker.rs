@@ -6,7 +6,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::control::{Failure, FailureKind, HEARTBEAT, HostId, Phase, Report, Request, encode};
 use crate::ssh::{AgentProcess, Session, SshError};
-use crate::swarm::Seeder;
+use crate::swarm::seeder::Seeder;
 
 use super::board::Board;
 use super::coordinator::Word;
@@ -164,7 +164,7 @@ async fn join(agent: &mut AgentProcess, lines: &[Request], fetch: &Request) -> R
 }
 
 /// Keeps a way from the seeder to the host open until it is aborted.
-async fn feed_host(seeder: Seeder, session: Arc<Session>, host: HostId, port: u16, alone: bool) {
+async fn feed_host(seeder: Arc<Seeder>, session: Arc<Session>, host: HostId, port: u16, alone: bool) {
     loop {
         if let Ok(stream) = session.open_loopback(port).await {
             seeder.feed(host, stream, !alone).ended().await;
