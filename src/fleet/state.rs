@@ -87,6 +87,7 @@ pub struct FleetState {
     pub(super) packing: Option<(u64, u64)>,
     pub(super) hosts: Vec<HostRecord>,
     pub(super) by_name: HashMap<String, HostId>,
+    pub(super) longest_name: usize,
     pub(super) counts: Counts,
     pub(super) groups: Vec<Group>,
     pub(super) racks: Vec<String>,
@@ -130,6 +131,7 @@ impl FleetState {
             packing: None,
             hosts: Vec::new(),
             by_name: HashMap::new(),
+            longest_name: 0,
             counts: Counts::default(),
             groups: Vec::new(),
             racks: Vec::new(),
@@ -201,6 +203,11 @@ impl FleetState {
             None if id == HostId::SEEDER => "seeder",
             None => "?",
         }
+    }
+
+    /// Letters of the longest name of a host.
+    pub fn longest_name(&self) -> usize {
+        self.longest_name
     }
 
     /// The host with a name.

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+
+use crate::control::HostId;
+use crate::fleet::HostRecord;
+use crate::tui::action::Action;
+use crate::units::{format_clock, format_duration};
+
+use super::detail;
+use super::frame::Scene;
+use super::layout::Areas;
+
+/// What there is to say about the selected host: why and what to do if it failed, else where its time goes. With room, all
+/// that is known of it.
+pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
+    let area = areas.strip;
+    let Some((id, host)) = scene.ui.hosts.host().and_then(|id| Some((id, scene.fleet.host(id)?))) else { return };
+    if area.height == 0 {
+        return;
+    }
+    let theme = scene.theme;
+    let mut pen = scene.pen(buffer, area, 0);
+    let rule = scene.symbols.rule;
+    pen.put(&rule.repeat(2), theme.faint).skip(1).put(&host.info.name, theme.strong).skip(1);
+    pen.fill(rule, theme.faint);
+    if area.height > 3 {
+        let rest = ratatui::layout::Rect { y: area.y + 1, height: area.height - 1, ..area };
+        for (line, text) in detail::lines(scene, id, host, true).iter().take(usize::from(rest.height)).enumerate() {
+            let mut pen = scene.pen(buffer, rest, line as u16);
+            text.spans.iter().for_each(|span| {
+                pen.put(&span.content, text.style.patch(span.style));
+            });
+        }
+        return;
+    }
+    if host.failure().is_some() { failed(scene, buffer, areas, host) } else { fine(scene, buffer, areas, id, host) }
+}
+
+fn failed(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas, host: &HostRecord) {
+    let Some(failure) = host.failure() else { return };
+    let theme = scene.theme;
+    let mut pen = scene.pen(buffer, areas.strip, 1);
+    pen.put(failure.kind.as_str(), theme.fail.patch(theme.strong));
+    let dot = scene.symbols.dot;
+    let mut facts = format!(" while {}", failure.phase);
+    if host.share() > 0.0 {
+        facts.push_str(&format!(" at {:.0} %", (host.share() * 100.0).floor()));
+    }
+    if host.attempt > 1 {
+        facts.push_str(&format!(" {dot} attempt {}", host.attempt));
+    }
+    let same = scene.fleet.causes().of(failure).map_or(0, |cause| cause.hosts.len().saturating_sub(1));
+    if same > 0 {
+        facts.push_str(&format!(" {dot} {same} more like it"));
+    }
+    if let Some(last) = failure.detail.last() {
+        facts.push_str(&format!(" {dot} “{last}”"));
+    }
+    pen.put(&facts, theme.muted);
+    let mut pen = scene.pen(buffer, areas.strip, 2);
+    pen.put(&scene.keymap.key(Action::Retry), theme.key).put(" retries it", theme.text);
+    pen.put(&format!(" {dot} {}", failure.kind.advice()), theme.muted);
+}
+
+fn fine(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas, id: HostId, host: &HostRecord) {
+    let theme = scene.theme;
+    let mut pen = scene.pen(buffer, areas.strip, 1);
+    pen.put(host.name().as_str(), theme.state(host.name()));
+    let since = Duration::from_millis(scene.now.saturating_sub(host.since));
+    if host.name().phase().is_some() {
+        pen.put(&format!(" for {}", format_clock(since)), theme.muted);
+    }
+    let mut facts: Vec<String> = Vec::new();
+    let remark = scene.fleet.remark(id, scene.now);
+    if !remark.text.is_empty() {
+        facts.push(remark.text);
+    }
+    facts.extend(host.spans().iter().filter(|span| span.end.is_some()).filter_map(|span| {
+        let took = format_duration(Duration::from_millis(span.millis(scene.now)));
+        span.state.phase().map(|phase| format!("{phase} {took}"))
+    }));
+    for fact in facts {
+        pen.put(&format!(" {} ", scene.symbols.dot), theme.faint).put(&fact, theme.muted);
+    }
+    scene.pen(buffer, areas.strip, 2).put(&host.why_slow(scene.now), theme.muted);
+}
