@@ -4,7 +4,8 @@ use std::os::fd::AsFd;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::deploy::{Question, Secret};
+use crate::deploy::Question;
+use crate::ssh::Secret;
 
 /// Asks on the process's terminal, whatever its standard streams are. `None` without a terminal or an answer.
 pub(super) fn ask(question: &Question) -> Option<Secret> {
@@ -18,7 +19,7 @@ pub(super) fn ask(question: &Question) -> Option<Secret> {
     if !question.echo {
         let _ = writeln!(terminal);
     }
-    answer.filter(|line| !line.is_empty()).map(Secret)
+    answer.filter(|line| !line.is_empty()).map(Secret::new)
 }
 
 fn read_line(terminal: impl io::Read) -> io::Result<String> {

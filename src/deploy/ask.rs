@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::ssh::{Ask, BoxFuture};
+use crate::ssh::{Ask, Secret};
 
 use super::event::Question;
 
@@ -12,7 +13,7 @@ const QUESTIONS: usize = 16;
 /// A question on its way to the user.
 pub(super) struct Asked {
     pub(super) question: Question,
-    pub(super) answer: oneshot::Sender<Option<String>>,
+    pub(super) answer: oneshot::Sender<Option<Secret>>,
 }
 
 /// Hands the questions of SSH to the run, which shows them to its faces.
@@ -29,7 +30,7 @@ impl Asker {
 }
 
 impl Ask for Asker {
-    fn ask(&self, prompt: &str, echo: bool) -> BoxFuture<Option<String>> {
+    fn ask<'a>(&'a self, prompt: &'a str, echo: bool) -> BoxFuture<'a, Option<Secret>> {
         let (answer, answered) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let question = Question { id, prompt: prompt.to_owned(), echo };

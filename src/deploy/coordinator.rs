@@ -166,7 +166,11 @@ impl Coordinator {
                 entry.spent.agent += uploaded;
                 self.step(id, Input::Launched);
             }
-            Word::Failed(failure) => self.failed(id, failure),
+            Word::Failed(failure) => {
+                // The connection does not know how far its host was.
+                let phase = self.hosts[id.index()].host.phase();
+                self.failed(id, Failure { phase, ..failure });
+            }
             Word::Said(report) => self.said(id, report),
         }
         self.settle();

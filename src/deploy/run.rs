@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::control::{HostId, LogLevel, LogSource, RunKey};
 use crate::exit;
 use crate::payload::{PackError, Packed, hex, pack};
-use crate::ssh::{AgentBinaries, Client, Target};
+use crate::ssh::{AgentBinaries, Client, ClientOptions, Secret, SshError, Target};
 use crate::swarm::seeder::{Seeder, SeederEvent, SeederOptions};
 
 use super::ask::{Asked, Asker};
@@ -34,6 +34,9 @@ const COMMANDS: usize = 64;
 
 /// Words of workers that wait to be heard; progress does not count, it is latest-wins.
 const WORDS: usize = 1024;
+
+/// Warnings of SSH that wait to be logged.
+const WARNINGS: usize = 64;
 
 /// How often the run looks at the clock, takes progress in and shows what the seeder did.
 const TICK: Duration = Duration::from_millis(250);
@@ -67,11 +70,15 @@ impl Shared {
 }
 
 /// Starts a run on the current tokio runtime.
-pub fn start(plan: DeployPlan) -> RunHandle {
+///
+/// # Errors
+/// If no threads for SSH can be started, or the folder of given agents cannot be read.
+pub fn start(plan: DeployPlan) -> Result<RunHandle, SshError> {
     let (events, receiver) = mpsc::channel(EVENTS);
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
-    let task = tokio::spawn(async move { Run::new(plan, events).go(command_receiver).await });
-    RunHandle { events: receiver, commands, task }
+    let run = Run::new(plan, events)?;
+    let task = tokio::spawn(run.go(command_receiver));
+    Ok(RunHandle { events: receiver, commands, task })
 }
 
 /// The coordinator's hands: it does what is ordered and hears what comes back.
@@ -80,7 +87,8 @@ struct Run {
     coordinator: Coordinator,
     shared: Arc<Shared>,
     asked: mpsc::Receiver<Asked>,
-    answers: Vec<(u32, oneshot::Sender<Option<String>>)>,
+    answers: Vec<(u32, oneshot::Sender<Option<Secret>>)>,
+    warnings: mpsc::Receiver<String>,
     events: mpsc::Sender<Event>,
     words: mpsc::Sender<(HostId, u32, Word)>,
     heard: mpsc::Receiver<(HostId, u32, Word)>,
@@ -97,11 +105,20 @@ struct Run {
 }
 
 impl Run {
-    fn new(plan: DeployPlan, events: mpsc::Sender<Event>) -> Self {
+    fn new(plan: DeployPlan, events: mpsc::Sender<Event>) -> Result<Self, SshError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let (asker, asked) = Asker::new();
         let (words, heard) = mpsc::channel(WORDS);
-        let ssh = Client::new(plan.ssh.clone(), Arc::new(asker));
+        let (warn, warnings) = mpsc::channel(WARNINGS);
+        let options = ClientOptions {
+            ask: Arc::new(asker),
+            // One too many is one that says the same as the others.
+            warn: Arc::new(move |warning| drop(warn.try_send(warning))),
+            ..plan.ssh.clone()
+        };
+        let ssh = Client::new(options)?;
+        let agents = AgentBinaries::from_environment()
+            .map_err(|error| SshError::Internal(format!("cannot read the agents in MURDER_AGENTS: {error}")))?;
         let targets = plan.hosts.iter().map(super::requests::target).collect();
         let book = Rulebook {
             run: plan.run.clone(),
@@ -114,10 +131,11 @@ impl Run {
             linger: plan.linger,
             seed: now,
         };
-        Self {
+        Ok(Self {
             coordinator: Coordinator::new(book, now),
-            shared: Arc::new(Shared { ssh, agents: AgentBinaries::embedded(), targets, seeder: OnceLock::new() }),
+            shared: Arc::new(Shared { ssh, agents, targets, seeder: OnceLock::new() }),
             asked,
+            warnings,
             answers: Vec::new(),
             events,
             words,
@@ -133,7 +151,7 @@ impl Run {
             clock: (now, Instant::now()),
             aborted: false,
             plan,
-        }
+        })
     }
 
     async fn go(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -153,6 +171,9 @@ impl Run {
                     self.packed(outcome).await;
                 }
                 Some(asked) = self.asked.recv() => self.ask(asked).await,
+                Some(warning) = self.warnings.recv() => {
+                    self.coordinator.log(None, LogLevel::Warn, LogSource::Murder, warning);
+                }
                 Some(event) = next(&mut self.seeder_events) => self.seeder_said(event),
                 Some(_) = self.workers.join_next() => {}
                 _ = tick.tick() => self.tick().await,
@@ -243,7 +264,7 @@ impl Run {
             Command::Answer { id, secret } => {
                 if let Some(at) = self.answers.iter().position(|(question, _)| *question == id) {
                     let (_, answer) = self.answers.swap_remove(at);
-                    let _ = answer.send(secret.map(|secret| secret.0));
+                    let _ = answer.send(secret);
                     self.coordinator.orders.push(Order::Emit(Body::QuestionDone { id }));
                 }
             }

@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::{Failure, FailureKind, HEARTBEAT, HostId, Phase, Report, Request, encode};
-use crate::ssh::{AgentProcess, Session, SshError};
+use crate::control::{Failure, FailureKind, HostId, Phase, Report, Request};
+use crate::ssh::{AgentProcess, AgentSays, AgentSender, Exit, Session, SshError};
 use crate::swarm::seeder::Seeder;
 
 use super::board::Board;
@@ -15,9 +15,6 @@ use super::run::Shared;
 /// Orders that wait for a host at most: metainfo is one order, and neighbours come and go by ones.
 pub(super) const DOS: usize = 64;
 
-/// How long an agent may take to say good-bye.
-const BYE: Duration = Duration::from_secs(10);
-
 /// How long to wait before a feed that ended is opened again.
 const FEED_AGAIN: Duration = Duration::from_secs(1);
 
@@ -26,7 +23,7 @@ const FEED_AGAIN: Duration = Duration::from_secs(1);
 pub(super) enum Do {
     /// Send it to the agent.
     Send(Request),
-    /// Send these lines, then feed the host at the port of its loopback.
+    /// Send these lines, then feed the host at the port of its loopback; `alone` if nobody else will.
     Join { lines: Arc<Vec<Request>>, fetch: Request, port: u16, alone: bool },
     /// Let the agent leave.
     Leave { keep_partial: bool },
@@ -47,10 +44,11 @@ impl Mouth {
         let _ = self.words.send((self.host, self.attempt, word)).await;
     }
 
-    async fn hear(&self, report: Report) {
-        match report {
-            Report::Progress(progress) => self.board.put(self.host, self.attempt, *progress),
-            report => {
+    async fn pass_on(&self, says: AgentSays) {
+        match says {
+            AgentSays::Words(line) => self.say(Word::Stderr(line)).await,
+            AgentSays::Report(Report::Progress(progress)) => self.board.put(self.host, self.attempt, *progress),
+            AgentSays::Report(report) => {
                 if matches!(report, Report::Fetched(_)) {
                     self.board.drop_of(self.host, self.attempt);
                 }
@@ -77,14 +75,14 @@ async fn attempt(
     mouth: &Mouth,
     dos: &mut mpsc::Receiver<Do>,
 ) -> Result<Vec<String>, Failure> {
-    let target = &shared.targets[mouth.host.index()];
+    let Some(target) = shared.targets.get(mouth.host.index()) else { return Ok(Vec::new()) };
     let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
-    let session = Arc::new(session.map_err(|error| failure(Phase::Connecting, &error))?);
+    let session = session.map_err(|error| error.failure(Phase::Connecting))?;
     mouth.say(Word::LoggedIn).await;
-    let launched = unless_left(dos, session.launch(&shared.agents)).await;
-    let Some(launched) = launched else { return Ok(Vec::new()) };
-    let agent = launched.map_err(|error| failure(Phase::Launching, &error))?;
-    mouth.say(Word::Launched { uploaded: agent.uploaded_bytes() }).await;
+    let launch = session.launch(&shared.agents, target.become_sudo);
+    let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
+    let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
+    mouth.say(Word::Launched { uploaded: agent.uploaded_bytes }).await;
     let left = converse(shared, mouth, dos, &session, agent).await;
     session.close().await;
     left
@@ -104,68 +102,65 @@ async fn unless_left<T>(dos: &mut mpsc::Receiver<Do>, work: impl Future<Output =
     }
 }
 
+/// Carries orders to the agent and its reports back, until one of both ends it.
 async fn converse(
     shared: &Arc<Shared>,
     mouth: &Mouth,
     dos: &mut mpsc::Receiver<Do>,
-    session: &Arc<Session>,
+    session: &Session,
     mut agent: AgentProcess,
 ) -> Result<Vec<String>, Failure> {
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut feed: Option<tokio::task::JoinHandle<()>> = None;
-    let ended = loop {
-        tokio::select! {
-            report = agent.next_report() => match report {
-                Ok(Some(report)) => mouth.hear(report).await,
-                Ok(None) => break Err(gone(&agent)),
-                Err(error) => break Err(failure(Phase::Fetching, &error)),
-            },
-            line = agent.next_stderr() => mouth.say(Word::Stderr(line)).await,
-            _ = heartbeat.tick() => {
-                if let Err(error) = agent.send(&Request::Heartbeat).await {
-                    break Err(failure(Phase::Fetching, &error));
-                }
+    let keep_partial = {
+        // Beside the reports, not between them: an agent that reads slowly must still be heard.
+        let orders = carry(shared, mouth.host, dos, session, agent.sender());
+        tokio::pin!(orders);
+        loop {
+            tokio::select! {
+                says = agent.next() => match says {
+                    Ok(Some(says)) => mouth.pass_on(says).await,
+                    Ok(None) => return Err(gone(&mut agent).await),
+                    Err(error) => return Err(lost(&error, &agent)),
+                },
+                ended = &mut orders => match ended {
+                    Ok(keep_partial) => break keep_partial,
+                    Err(error) => return Err(lost(&error, &agent)),
+                },
             }
-            order = dos.recv() => match order {
-                Some(Do::Send(request)) => {
-                    if let Err(error) = agent.send(&request).await {
-                        break Err(failure(Phase::Fetching, &error));
-                    }
-                }
-                Some(Do::Join { lines, fetch, port, alone }) => {
-                    if let Err(error) = join(&mut agent, &lines, &fetch).await {
-                        break Err(failure(Phase::Fetching, &error));
-                    }
-                    if let Some(seeder) = shared.seeder() {
-                        let task = feed_host(seeder, Arc::clone(session), mouth.host, port, alone);
-                        feed = Some(tokio::spawn(task));
-                    }
-                }
-                Some(Do::Leave { keep_partial }) => break Ok(keep_partial),
-                None => break Ok(true),
-            },
         }
     };
-    if let Some(feed) = feed {
-        feed.abort();
-    }
-    match ended {
-        Ok(keep_partial) => Ok(say_bye(agent, keep_partial).await),
-        Err(failure) => Err(failure),
-    }
+    Ok(agent.leave(keep_partial).await.left)
 }
 
-async fn join(agent: &mut AgentProcess, lines: &[Request], fetch: &Request) -> Result<(), SshError> {
-    for line in lines {
-        agent.send(line).await?;
+/// Carries orders out until the host is to be left; says whether to keep what it has of the payload.
+async fn carry(
+    shared: &Shared,
+    host: HostId,
+    dos: &mut mpsc::Receiver<Do>,
+    session: &Session,
+    agent: AgentSender,
+) -> Result<bool, SshError> {
+    let mut _feed = None;
+    loop {
+        match dos.recv().await {
+            Some(Do::Send(request)) => agent.send(&request).await?,
+            Some(Do::Join { lines, fetch, port, alone }) => {
+                for line in lines.iter().chain([&fetch]) {
+                    agent.send(line).await?;
+                }
+                _feed = shared.seeder().map(|seeder| {
+                    let task = feed_host(seeder, session.clone(), host, port, alone);
+                    AbortOnDropHandle::new(tokio::spawn(task))
+                });
+            }
+            Some(Do::Leave { keep_partial }) => return Ok(keep_partial),
+            None => return Ok(true),
+        }
     }
-    agent.send(fetch).await
 }
 
 /// Keeps a way from the seeder to the host open until it is aborted.
-async fn feed_host(seeder: Arc<Seeder>, session: Arc<Session>, host: HostId, port: u16, alone: bool) {
-    loop {
+async fn feed_host(seeder: Arc<Seeder>, session: Session, host: HostId, port: u16, alone: bool) {
+    while !session.is_closed() {
         if let Ok(stream) = session.open_loopback(port).await {
             seeder.feed(host, stream, !alone).ended().await;
         }
@@ -173,30 +168,14 @@ async fn feed_host(seeder: Arc<Seeder>, session: Arc<Session>, host: HostId, por
     }
 }
 
-async fn say_bye(mut agent: AgentProcess, keep_partial: bool) -> Vec<String> {
-    let deadline = Instant::now() + BYE;
-    let unknown = || vec!["the agent did not say good-bye; it ends by itself within its lease".to_owned()];
-    if agent.send(&Request::Bye { keep_partial }).await.is_err() {
-        return unknown();
-    }
-    loop {
-        match timeout(deadline.saturating_duration_since(Instant::now()), agent.next_report()).await {
-            Ok(Ok(Some(Report::Bye { left }))) => {
-                agent.finish().await;
-                return left;
-            }
-            Ok(Ok(Some(_))) => {}
-            Ok(Ok(None) | Err(_)) | Err(_) => return unknown(),
-        }
-    }
+fn lost(error: &SshError, agent: &AgentProcess) -> Failure {
+    Failure { detail: agent.stderr(), ..error.failure(Phase::Fetching) }
 }
 
-fn failure(phase: Phase, error: &SshError) -> Failure {
-    Failure { phase, kind: error.kind(), message: error.to_string(), detail: error.detail() }
-}
-
-fn gone(agent: &AgentProcess) -> Failure {
-    let words = agent.last_words();
-    let how = agent.exit().map_or_else(|| "the connection ended".to_owned(), |exit| format!("the agent ended, {exit}"));
-    Failure { detail: words, ..Failure::new(Phase::Fetching, FailureKind::Lost, how) }
+async fn gone(agent: &mut AgentProcess) -> Failure {
+    let how = match agent.wait().await {
+        Exit::Unknown => "the connection to the agent closed".to_owned(),
+        exit => format!("the agent ended by itself ({exit})"),
+    };
+    Failure { detail: agent.stderr(), ..Failure::new(Phase::Fetching, FailureKind::Lost, how) }
 }
