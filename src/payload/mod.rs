@@ -16,7 +16,8 @@ mod record;
 mod releases;
 #[cfg(feature = "operator")]
 mod scan;
-#[cfg(all(test, feature = "operator"))]
+#[cfg(test)]
+#[cfg(feature = "operator")]
 mod tests;
 #[cfg(feature = "operator")]
 mod tree;

@@ -281,7 +281,7 @@ impl Framer {
 /// Depends on the bytes alone, so that the same tree gives the same artifact everywhere.
 fn compress(frame: Vec<u8>) -> io::Result<Stored> {
     let compressed = zstd::bulk::compress(&frame, LEVEL)?;
-    let worth = compressed.len() <= frame.len() - frame.len() / WORTH - 1;
+    let worth = compressed.len() < frame.len() - frame.len() / WORTH;
     Ok(if worth { (compressed, true) } else { (frame, false) })
 }
 

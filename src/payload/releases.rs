@@ -182,7 +182,8 @@ fn size_of(path: &Path) -> u64 {
     entries.map(|entry| size_of(&entry.path())).sum()
 }
 
-#[cfg(all(test, feature = "operator"))]
+#[cfg(test)]
+#[cfg(feature = "operator")]
 mod tests {
     use crate::control::{FailureKind, Phase};
 
@@ -302,7 +303,8 @@ mod tests {
         fs::create_dir_all(dest.murder().join("partial/2")).unwrap();
         fs::write(dest.murder().join("partial/2/data"), [7; 10_000]).unwrap();
         fs::create_dir_all(dest.murder().join("staging-1-2-3/sub")).unwrap();
-        fs::set_permissions(dest.murder().join("staging-1-2-3/sub"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dest.murder().join("staging-1-2-3/sub"), fs::Permissions::from_mode(0o0))
+            .unwrap();
         fs::write(dest.murder().join("probe-1-2-3"), "").unwrap();
         fs::create_dir_all(dest.record_folder("gone")).unwrap();
         assert!(dest.clean(5).unwrap().bytes >= 10_000);
