@@ -2,6 +2,8 @@
 
 #[cfg(feature = "operator")]
 pub mod app;
+#[cfg(feature = "operator")]
+pub mod cli;
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod demo;
@@ -15,9 +17,13 @@ pub mod fleet;
 pub mod inventory;
 #[cfg(feature = "operator")]
 pub mod journal;
+#[cfg(feature = "operator")]
+pub mod paths;
 pub mod payload;
 #[cfg(feature = "operator")]
 pub mod report;
+#[cfg(feature = "operator")]
+pub mod ssh;
 pub mod swarm;
 #[cfg(feature = "operator")]
 pub mod text;

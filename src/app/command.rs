@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use crate::cli::{self, Cli, Command, Surroundings};
+use crate::cli::{self, Cli, Command, ManArgs, Surroundings};
 use crate::exit;
 use crate::paths::Paths;
 
@@ -13,10 +13,11 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
     match &cli.command {
         Command::Deploy(args) => wait(deploy::deploy(cli, &around, &paths, &args.payload)),
         Command::Demo(args) => wait(demo::demo(cli, &around, &paths, args)),
-        Command::Completions(args) => print(&cli::completions(args.shell)),
-        Command::Man(_) => print(&cli::man_page()),
-        Command::Keys => print(&crate::tui::keys_text()),
-        Command::Paths => print(&cli::paths(&paths)),
+        Command::Completions(args) => printed(cli::completions(args.shell, io::stdout())),
+        Command::Man(ManArgs { dir: Some(folder) }) => printed(cli::man_pages(folder).map(drop)),
+        Command::Man(ManArgs { dir: None }) => printed(cli::man_page(io::stdout())),
+        Command::Keys => printed(io::stdout().write_all(crate::tui::Keymap::default().text().as_bytes())),
+        Command::Paths => printed(cli::paths(&paths, io::stdout())),
         _ => Err(AppError::Config("this command is not in this version".to_owned())),
     }
 }
@@ -35,8 +36,8 @@ fn wait(work: impl Future<Output = Result<u8, AppError>>) -> Result<u8, AppError
     exit
 }
 
-fn print(text: &str) -> Result<u8, AppError> {
-    match io::stdout().write_all(text.as_bytes()) {
+fn printed(result: io::Result<()>) -> Result<u8, AppError> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(AppError::System { what: "write the output", error })
         }

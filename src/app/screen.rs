@@ -6,8 +6,9 @@ use crate::cli::FaceOptions;
 use crate::deploy::{Body, Command, Event, RunHandle};
 use crate::exit;
 use crate::inventory::Output;
-use crate::report::{Ci, Digest, Face, Fold, Json, Plain, PlainOptions, Quiet, Style, summary};
-use crate::tui::{self, Ended, TuiOptions};
+use crate::fleet::FleetState;
+use crate::report::{Ci, Face, Json, Plain, PlainOptions, Quiet, Style, summary};
+use crate::tui::{self, Ended, ThemeName, TuiOptions};
 
 use super::AppError;
 use super::follow::{Record, follow};
@@ -36,12 +37,8 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn fold(names: &[&str]) -> String {
-    crate::inventory::fold(names)
-}
-
 fn style(face: &FaceOptions) -> Style {
-    Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii, fold: fold as Fold }
+    Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii }
 }
 
 fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
@@ -64,12 +61,12 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
     let RunHandle { mut events, commands, task } = run;
     let (to_screen, screen_events) = mpsc::channel::<Event>(TO_SCREEN);
     let recorder = tokio::spawn(async move {
-        let mut digest = Digest::new();
+        let mut fleet = FleetState::new();
         let mut exit_code = None;
         let mut shown = Some(to_screen);
         while let Some(event) = events.recv().await {
             record.hear(&event);
-            digest.apply(&event);
+            fleet.apply(&event);
             if let Body::Finished(summary) = &event.body {
                 exit_code = Some(summary.exit);
             }
@@ -80,7 +77,7 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
                 shown = None;
             }
         }
-        (digest, exit_code, record)
+        (fleet, exit_code, record)
     });
     let shown = tui::run(screen_events, commands.clone(), options(face)).await;
     let aborted = matches!(&shown, Ok(end) if end.ended == Ended::Aborted);
@@ -90,8 +87,8 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
     let _ = task.await;
     let recorded = recorder.await;
     shown?;
-    let Ok((digest, exit_code, record)) = recorded else { return Ok(exit::INTERNAL) };
-    print!("{}", summary(&digest, &style(face)));
+    let Ok((fleet, exit_code, record)) = recorded else { return Ok(exit::INTERNAL) };
+    print!("{}", summary(&fleet, &style(face)));
     if let Some(trouble) = record.close() {
         eprintln!("murder: {trouble}");
     }
@@ -101,7 +98,7 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
 /// How the screen looks.
 pub(super) fn options(face: &FaceOptions) -> TuiOptions {
     TuiOptions {
-        theme: face.theme,
+        theme: face.theme.as_str().parse().unwrap_or(ThemeName::Default),
         ascii: face.ascii,
         color: face.colors(io::stdout().is_terminal(), env),
         fps: Some(u16::from(face.fps)),

@@ -17,10 +17,8 @@ pub struct DeployPlan {
     pub command: String,
     /// Where the hosts came from, as the user would name it.
     pub inventory: String,
-    /// Whom to deploy to; a [`crate::control::HostId`] is an index into it.
+    /// Whom to deploy to, each with its `dest`; a [`crate::control::HostId`] is an index into it.
     pub hosts: Vec<Host>,
-    /// Folder of releases on hosts whose inventory names none.
-    pub dest: Option<String>,
     /// Name of the link in DEST.
     pub link: String,
     /// Name of the release.
@@ -84,17 +82,12 @@ impl DeployPlan {
         HostInfo {
             name: host.name.clone(),
             address: format!("{user}{}{port}", host.address.as_deref().unwrap_or(&host.name)),
-            dest: self.dest_of(host),
+            dest: host.dest.clone().unwrap_or_default(),
             groups: host.groups.clone(),
             rack: host.rack.clone().unwrap_or_default(),
             labels: host.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             rate: self.rate_of(host),
         }
-    }
-
-    /// Folder of releases on a host.
-    pub(super) fn dest_of(&self, host: &Host) -> String {
-        self.dest.clone().or_else(|| host.dest.clone()).unwrap_or_default()
     }
 
     /// Limit of a host, bytes a second.

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
-use crate::inventory::Host;
+use crate::inventory::{Host, Transport};
 use crate::payload::{Packed, hex};
 use crate::ssh::Target;
 
@@ -91,7 +91,7 @@ impl Requests {
             host: host.map_or_else(String::new, |host| host.name.clone()),
             operator: plan.operator.clone(),
             operator_pid: std::process::id(),
-            dest: host.map_or_else(String::new, |host| plan.dest_of(host)),
+            dest: host.and_then(|host| host.dest.clone()).unwrap_or_default(),
             link: plan.link.clone(),
             tag: plan.tag.clone(),
             manifest: Some(self.manifest.clone()),
@@ -116,7 +116,10 @@ pub(super) fn target(host: &Host) -> Target {
         identity: host.identity.iter().map(PathBuf::from).collect(),
         jump: host.jump.clone(),
         use_config: host.ssh_config,
-        transport: host.transport,
+        transport: match host.transport {
+            Transport::Russh => crate::ssh::Transport::Russh,
+            Transport::Openssh => crate::ssh::Transport::Openssh,
+        },
         become_sudo: host.become_sudo,
     }
 }
