@@ -71,20 +71,16 @@ fn pages_and_completions_are_as_they_were() {
     let pages = man_pages(folder.path()).unwrap();
     let commands = command().get_subcommands().count();
     assert_eq!(pages.len(), commands + 1);
-    let version =
-        |text: Vec<u8>| String::from_utf8(text).unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION");
-    let mut page = Vec::new();
-    man_page(&mut page).unwrap();
-    assert_eq!(page, fs::read(folder.path().join("murder.1")).unwrap());
-    insta::assert_snapshot!("man", version(page));
-    insta::assert_snapshot!("man_deploy", version(fs::read(folder.path().join("murder-deploy.1")).unwrap()));
+    let version = |text: String| text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    let written = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(man_page(), written("murder.1"));
+    insta::assert_snapshot!("man", version(man_page()));
+    insta::assert_snapshot!("man_deploy", version(written("murder-deploy.1")));
     for shell in ["bash", "zsh", "fish"] {
         let Command::Completions(args) = cli(&format!("completions {shell}")).command else {
             panic!("{shell}")
         };
-        let mut script = Vec::new();
-        completions(args.shell, &mut script).unwrap();
-        insta::assert_snapshot!(format!("completions_{shell}"), version(script));
+        insta::assert_snapshot!(format!("completions_{shell}"), version(completions(args.shell)));
     }
 }
 
@@ -387,7 +383,5 @@ fn standard_input_is_read_only_if_asked_for() {
 #[test]
 fn paths_are_printed_for_people_and_scripts() {
     let found = crate::paths::Paths::find(|name| (name == "HOME").then(|| "/home/me".into())).unwrap();
-    let mut text = Vec::new();
-    paths(&found, &mut text).unwrap();
-    insta::assert_snapshot!("paths", String::from_utf8(text).unwrap());
+    insta::assert_snapshot!("paths", paths(&found));
 }
