@@ -22,8 +22,6 @@ pub mod paths;
 pub mod payload;
 #[cfg(feature = "operator")]
 pub mod report;
-#[cfg(feature = "operator")]
-pub mod ssh;
 pub mod swarm;
 #[cfg(feature = "operator")]
 pub mod text;

@@ -267,8 +267,8 @@ pub const COLOR: Kind<ColorChoice> =
 
 /// The colours of the screen.
 pub const THEME: Kind<Theme> = Kind {
-    expected: "default, dark, light, high-contrast, colour-blind or mono",
-    parse: |text| Theme::from_word(text).ok_or(None),
+    expected: "default, dark, light, high-contrast, color-blind or mono",
+    parse: |text| Theme::from_word(&text.replace("colour", "color")).ok_or(None),
 };
 
 /// Frames a second.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds;
 use super::values::{Amount, Canary, ColorChoice, HostKeys, Output, Percent, PortRange, Theme, Unpack};
-use crate::text::Notes;
+use crate::text::{Kind, Mistake, Notes};
 
 /// The one table of options: name, type, how it is read.
 macro_rules! options {
@@ -30,6 +30,25 @@ macro_rules! options {
             #[must_use]
             pub fn or(self, lower: Self) -> Self {
                 Self { $($name: self.$name.or(lower.$name),)* ignore: self.ignore.or(lower.ignore) }
+            }
+
+            /// Reads options from variables; `get` gives the value of an option's variable. A `:` separates the patterns of
+            /// `ignore`. Fails with the name of the option.
+            pub fn from_variables(
+                get: impl Fn(&'static str) -> Option<String>,
+            ) -> Result<Self, (&'static str, Mistake)> {
+                fn read<T>(key: &'static str, kind: &Kind<T>, text: &str) -> Result<T, (&'static str, Mistake)> {
+                    kind.read(key, text).map_err(|mistake| (key, mistake))
+                }
+                let globs = |text: String| {
+                    text.split(':').map(|glob| read("ignore", &kinds::GLOB, glob)).collect::<Result<Vec<_>, _>>()
+                };
+                Ok(Self {
+                    $($name: get(stringify!($name))
+                        .map(|text| read(stringify!($name), &kinds::$kind, &text))
+                        .transpose()?,)*
+                    ignore: get("ignore").map(globs).transpose()?,
+                })
             }
 
             /// Reads the value of the option `key`, one of [`Self::KEYS`].

@@ -16,7 +16,7 @@ pub(super) fn read(source: &str, text: &str) -> Result<Document, Box<TextError>>
     let notes = Notes::default();
     DocumentReader(&notes).deserialize(yaml()).map_err(|error| {
         let place = Place::of(text, &error);
-        let mistake = notes.take().unwrap_or_else(|| mismatch(&place, &error.to_string()));
+        let mistake = notes.take().unwrap_or_else(|| Mistake::of_type(&place.strip(&error.to_string())));
         Box::new(TextError::in_file(source, text, place.line, place.column, mistake))
     })
 }
@@ -46,20 +46,6 @@ impl<'a> Place<'a> {
     fn strip(&self, message: &str) -> String {
         message.replacen(&format!(" at line {} column {}", self.line, self.column), "", 1)
     }
-}
-
-/// A value is of another type than it should be.
-fn mismatch(place: &Place<'_>, message: &str) -> Mistake {
-    let message = place.strip(message);
-    let mismatch = message.split_once("invalid type: ").map_or(message.as_str(), |(_, mismatch)| mismatch);
-    let (found, expected) = mismatch.split_once(", expected ").unwrap_or((mismatch, "another value"));
-    let found = match found {
-        "map" => "a mapping",
-        "sequence" => "a list",
-        "unit value" => "nothing",
-        other => other,
-    };
-    Mistake::new("", format!("{found} does not fit here")).expected(expected)
 }
 
 /// This is no YAML. The column of the mistake, and its words.

@@ -216,7 +216,7 @@ words! {
         /// Black, white and bright colours.
         HighContrast = "high-contrast",
         /// Blue and orange in place of green and red.
-        ColourBlind = "colour-blind",
+        ColorBlind = "color-blind",
         /// No colours.
         Mono = "mono",
     }

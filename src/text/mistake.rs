@@ -20,6 +20,21 @@ impl Mistake {
         Self { text: text.into(), headline: headline.into(), expected: None, help: None }
     }
 
+    /// The words for what a deserializer found by itself: `… invalid type: map, expected a port`.
+    pub fn of_type(message: &str) -> Self {
+        let mismatch = message.split_once("invalid type: ").map(|(_, mismatch)| mismatch);
+        let Some((found, expected)) = mismatch.and_then(|mismatch| mismatch.split_once(", expected ")) else {
+            return Self::new("", message);
+        };
+        let found = match found {
+            "map" => "a mapping",
+            "sequence" => "a list",
+            "unit value" => "nothing",
+            other => other,
+        };
+        Self::new("", format!("{found} does not fit here")).expected(expected)
+    }
+
     /// Says what could stand there, unless that is said already.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
