@@ -3,4 +3,6 @@
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
+#[cfg(feature = "operator")]
+pub mod ssh;
 pub mod units;
