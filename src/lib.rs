@@ -22,6 +22,8 @@ pub mod paths;
 pub mod payload;
 #[cfg(feature = "operator")]
 pub mod report;
+#[cfg(feature = "operator")]
+pub mod ssh;
 pub mod swarm;
 #[cfg(feature = "operator")]
 pub mod text;
