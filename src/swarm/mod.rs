@@ -1,6 +1,7 @@
 //! Moving pieces: the hosts' engine, and the operator's seeder with its gate.
 
 mod bitset;
+pub mod engine;
 #[cfg(feature = "operator")]
 mod graph;
 pub mod limiter;
@@ -11,6 +12,8 @@ mod pieces;
 pub mod reveal;
 #[cfg(feature = "operator")]
 pub mod seeder;
+#[cfg(feature = "operator")]
+pub mod sim;
 pub mod wire;
 
 pub use bitset::BitSet;
