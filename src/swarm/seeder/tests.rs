@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream};
@@ -92,6 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leecher<S> {
         let theirs = wire::read_handshake(leecher.channel.received(), stage.metainfo.info_hash).unwrap();
         assert_eq!(theirs, Some(wire::peer_id(HostId::SEEDER)));
         leecher.channel.consume(HANDSHAKE);
+        leecher.channel.flush().await.unwrap();
         leecher
     }
 
@@ -163,7 +164,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leecher<S> {
     /// Lives until it has all, exchanging whole pieces with other hosts by a word. Returns bytes from the seeder.
     async fn fetch(&mut self, mut swarm: Option<broadcast::Sender<u32>>) -> std::io::Result<u64> {
         let mut news = swarm.as_ref().map(broadcast::Sender::subscribe);
-        while self.has.len() < self.pieces() {
+        loop {
+            for piece in self.handle() {
+                self.has(piece);
+                if let Some(swarm) = &mut swarm {
+                    swarm.send(piece).unwrap();
+                }
+            }
+            if self.has.len() == self.pieces() {
+                break;
+            }
             self.ask();
             tokio::select! {
                 turn = self.turn() => turn?,
@@ -173,12 +183,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leecher<S> {
                         Err(broadcast::error::RecvError::Lagged(_)) => {}
                         Err(broadcast::error::RecvError::Closed) => news = None,
                     }
-                }
-            }
-            for piece in self.handle() {
-                self.has(piece);
-                if let Some(swarm) = &mut swarm {
-                    swarm.send(piece).unwrap();
                 }
             }
         }
@@ -219,7 +223,8 @@ async fn one_host_gets_every_byte_whatever_the_length() {
 #[tokio::test]
 async fn eight_hosts_that_share_get_little_more_than_one_copy_from_the_seeder() {
     let stage = Arc::new(Stage::new(8 << 20));
-    let (seeder, _events) = stage.seeder();
+    // Slower than the hosts exchange pieces, as it is where the seeder's link binds.
+    let (seeder, _events) = stage.limited(Some(8 << 20));
     let (swarm, _) = broadcast::channel(4096);
     let mut hosts = Vec::new();
     for host in 0..8 {
@@ -278,12 +283,11 @@ async fn a_payload_that_changed_before_the_start_is_not_sent() {
     let stage = Stage::new(300_000);
     std::fs::write(stage.artifact(), vec![0; 300_000]).unwrap();
     let (seeder, mut events) = stage.seeder();
-    assert!(matches!(within(seeder.ready()).await, Err(SeederError::Changed { .. })));
-    assert!(matches!(within(events.recv()).await, Some(SeederEvent::PayloadChanged(_))));
     let (feed, far) = wire_up(&seeder, 0, false);
     let mut leecher = within(Leecher::answer(&stage, HostId(0), far, &[])).await;
     within(leecher.fetch(None)).await.unwrap_err();
     assert_eq!(within(feed.ended()).await, FeedEnd::Source);
+    assert!(matches!(within(events.recv()).await, Some(SeederEvent::PayloadChanged(_))));
     assert_eq!(seeder.progress().sent, 0);
 }
 
@@ -295,9 +299,9 @@ async fn a_host_that_comes_back_gets_only_what_it_lacks() {
     let mut leecher = within(Leecher::answer(&stage, HostId(0), far, &[])).await;
     within(async {
         while leecher.has.len() < 10 {
+            leecher.handle().into_iter().for_each(|piece| leecher.has(piece));
             leecher.ask();
             leecher.turn().await.unwrap();
-            leecher.handle().into_iter().for_each(|piece| leecher.has(piece));
         }
     })
     .await;
@@ -319,9 +323,9 @@ async fn what_a_dead_host_took_away_comes_to_another() {
     let mut dying = within(Leecher::answer(&stage, HostId(0), far, &[])).await;
     within(async {
         while dying.has.len() < 8 {
+            dying.handle().into_iter().for_each(|piece| dying.has(piece));
             dying.ask();
             dying.turn().await.unwrap();
-            dying.handle().into_iter().for_each(|piece| dying.has(piece));
         }
         dying.channel.flush().await.unwrap();
     })
@@ -366,10 +370,6 @@ async fn a_host_that_reads_nothing_holds_up_nobody_and_little_waits_for_it() {
     let (seeder, _events) = stage.seeder();
     let (stuck, far) = wire_up(&seeder, 0, false);
     let mut asleep = within(Leecher::answer(&stage, HostId(0), far, &[])).await;
-    while asleep.revealed.len() < 2 {
-        within(asleep.turn()).await.unwrap();
-        asleep.handle();
-    }
     // It asks for a megabyte and reads none of it.
     for piece in 0..16 {
         for begin in (0..PIECE).step_by(BLOCK as usize) {
@@ -407,8 +407,10 @@ async fn what_is_cancelled_in_time_does_not_leave() {
     leecher.asked.extend(&requests[..2]);
     within(async {
         while !leecher.asked.is_empty() {
-            leecher.turn().await.unwrap();
             leecher.handle();
+            if !leecher.asked.is_empty() {
+                leecher.turn().await.unwrap();
+            }
         }
     })
     .await;
@@ -447,7 +449,6 @@ async fn after_the_end_nothing_is_fed() {
     assert_eq!(stage.leftovers(), 0);
 }
 
-/// Keeps the unused warning away from what only some tests look at.
 #[tokio::test]
 async fn copies_are_counted_from_what_hosts_say() {
     let stage = Stage::new(10 * PIECE as usize);
@@ -467,5 +468,4 @@ async fn copies_are_counted_from_what_hosts_say() {
     assert_eq!(seeder.progress().feeds, 1);
     seeder.forget(HostId(5));
     assert_eq!(seeder.progress().copies, [8, 2]);
-    let _ = Mutex::new(());
 }
