@@ -11,6 +11,8 @@ mod pieces;
 pub mod reveal;
 #[cfg(feature = "operator")]
 pub mod seeder;
+#[cfg(feature = "operator")]
+pub mod sim;
 pub mod wire;
 
 pub use bitset::BitSet;
