@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::rarity::Rarity;
 use crate::control::HostId;
+use crate::swarm::BitSet;
 
 /// Hosts that are fed at a time; more would only share the same uplink. Hosts without neighbours come on top.
 pub const MAX_FEEDS: usize = 256;
@@ -47,9 +48,7 @@ pub struct Reveal {
 
 #[derive(Debug, Clone)]
 struct Host {
-    /// Pieces it holds, as BitTorrent writes them: most significant bit first.
-    has: Vec<u8>,
-    held: u32,
+    has: BitSet,
     alone: bool,
     feed: Option<Feed>,
 }
@@ -126,7 +125,7 @@ impl Reveal {
     /// A host is gone, with all that it held.
     pub fn forget(&mut self, id: HostId) {
         self.leave(id);
-        self.note_exactly(id, &[]);
+        self.note_exactly(id, &BitSet::new(self.pieces));
         self.hosts.remove(&id);
     }
 
@@ -138,24 +137,18 @@ impl Reveal {
         }
         host.alone = alone;
         let lent = host.feed.iter().flat_map(|feed| feed.lent.iter().copied());
-        let held = (0..self.pieces).filter(|piece| bit(&host.has, *piece));
         let change: fn(&mut Rarity, u32) = if alone { Rarity::lower } else { Rarity::raise };
-        held.clone().for_each(|piece| change(&mut self.shared, piece));
-        held.chain(lent).for_each(|piece| change(&mut self.out, piece));
+        host.has.iter().for_each(|piece| change(&mut self.shared, piece));
+        host.has.iter().chain(lent).for_each(|piece| change(&mut self.out, piece));
         self.settle(id);
     }
 
     /// A host has a piece.
     pub fn have(&mut self, id: HostId, piece: u32) {
-        if piece >= self.pieces {
-            return;
-        }
         let host = host(&mut self.hosts, id, self.pieces);
-        if bit(&host.has, piece) {
+        if !host.has.insert(piece) {
             return;
         }
-        host.has[piece as usize / 8] |= 0x80 >> (piece % 8);
-        host.held += 1;
         self.copies.raise(piece);
         let lent = host.feed.as_mut().and_then(|feed| {
             let at = feed.lent.iter().position(|lent| *lent == piece)?;
@@ -167,33 +160,30 @@ impl Reveal {
                 self.out.raise(piece);
             }
         }
-        if host.held == self.pieces {
+        if host.has.is_full() {
             self.settle(id);
         }
     }
 
-    /// A host has at least the pieces of this bit field; it may be older than what is known.
-    pub fn note(&mut self, id: HostId, field: &[u8]) {
-        (0..self.pieces).filter(|piece| bit(field, *piece)).for_each(|piece| self.have(id, piece));
+    /// A host has at least these pieces; that may be older than what is known.
+    pub fn note(&mut self, id: HostId, has: &BitSet) {
+        has.iter().for_each(|piece| self.have(id, piece));
     }
 
-    /// A host has the pieces of this bit field and no others.
-    pub fn note_exactly(&mut self, id: HostId, field: &[u8]) {
+    /// A host has these pieces and no others.
+    pub fn note_exactly(&mut self, id: HostId, has: &BitSet) {
         if let Some(host) = self.hosts.get_mut(&id) {
-            for piece in (0..self.pieces).filter(|piece| !bit(field, *piece)) {
-                let mask = 0x80 >> (piece % 8);
-                if host.has[piece as usize / 8] & mask != 0 {
-                    host.has[piece as usize / 8] ^= mask;
-                    host.held -= 1;
-                    self.copies.lower(piece);
-                    if !host.alone {
-                        self.shared.lower(piece);
-                        self.out.lower(piece);
-                    }
+            let lost: Vec<u32> = host.has.iter().filter(|piece| !has.contains(*piece)).collect();
+            for piece in lost {
+                host.has.remove(piece);
+                self.copies.lower(piece);
+                if !host.alone {
+                    self.shared.lower(piece);
+                    self.out.lower(piece);
                 }
             }
         }
-        self.note(id, field);
+        self.note(id, has);
         self.settle(id);
     }
 
@@ -211,7 +201,7 @@ impl Reveal {
         let Some(feed) = host.feed.as_mut().filter(|feed| feed.is_fed()) else { return Vec::new() };
         let before = feed.lent.len();
         while feed.lent.len() < feed.window {
-            let unfit = |piece: u32| bit(&host.has, piece) || feed.lent.contains(&piece);
+            let unfit = |piece: u32| host.has.contains(piece) || feed.lent.contains(&piece);
             let piece = if host.alone {
                 let mut row = (feed.next..self.pieces).chain(0..feed.next);
                 row.find(|piece| !unfit(*piece)).inspect(|piece| feed.next = *piece + 1)
@@ -258,7 +248,7 @@ impl Reveal {
         let mut alone = self.hosts.values().filter(|host| host.alone);
         let sharing = self.hosts.values().any(|host| !host.alone);
         let unshared = self.shared.histogram().next().unwrap_or(0);
-        !self.hosts.is_empty() && alone.all(|host| host.held == self.pieces) && (unshared == 0 || !sharing)
+        !self.hosts.is_empty() && alone.all(|host| host.has.is_full()) && (unshared == 0 || !sharing)
     }
 
     fn feed(&mut self, id: HostId) -> Option<&mut Feed> {
@@ -271,7 +261,7 @@ impl Reveal {
         let Some(feed) = &mut host.feed else { return };
         let was = feed.place;
         feed.place = match was {
-            _ if host.held == self.pieces => Place::Done,
+            _ if host.has.is_full() => Place::Done,
             _ if host.alone => Place::Alone,
             Place::Taken => Place::Taken,
             Place::Done | Place::Waiting | Place::Alone => Place::Waiting,
@@ -307,14 +297,5 @@ impl Feed {
 }
 
 fn host(hosts: &mut HashMap<HostId, Host>, id: HostId, pieces: u32) -> &mut Host {
-    hosts.entry(id).or_insert_with(|| Host {
-        has: vec![0; pieces.div_ceil(8) as usize],
-        held: 0,
-        alone: false,
-        feed: None,
-    })
-}
-
-fn bit(field: &[u8], piece: u32) -> bool {
-    field.get(piece as usize / 8).is_some_and(|byte| byte & (0x80 >> (piece % 8)) != 0)
+    hosts.entry(id).or_insert_with(|| Host { has: BitSet::new(pieces), alone: false, feed: None })
 }

@@ -2,8 +2,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 
+use super::rarity::Rarity;
 use super::*;
 use crate::control::HostId;
+use crate::swarm::BitSet;
 
 const A: HostId = HostId(0);
 const B: HostId = HostId(1);
@@ -16,10 +18,10 @@ fn queue(pieces: u32, hosts: &[HostId]) -> Reveal {
     reveal
 }
 
-fn field(pieces: &[u32]) -> Vec<u8> {
-    let mut field = vec![0; 128];
-    pieces.iter().for_each(|piece| field[*piece as usize / 8] |= 0x80 >> (piece % 8));
-    field
+fn set(of: u32, pieces: impl IntoIterator<Item = u32>) -> BitSet {
+    let mut set = BitSet::new(of);
+    pieces.into_iter().for_each(|piece| assert!(set.insert(piece)));
+    set
 }
 
 #[test]
@@ -166,13 +168,15 @@ fn places_go_round_and_the_lonely_need_none() {
 #[test]
 fn nothing_that_a_host_brings_along_is_sent_to_anyone_first() {
     let mut reveal = queue(20, &[A, B]);
-    reveal.note_exactly(A, &field(&(0..10).collect::<Vec<_>>()));
+    reveal.note_exactly(A, &set(20, 0..10));
     reveal.set_window(B, 10);
     assert!(reveal.fill(B).iter().all(|piece| *piece >= 10));
     assert_eq!(reveal.copies(0), [10, 10]);
-    reveal.note_exactly(A, &field(&[3]));
+    reveal.note_exactly(A, &set(20, [3]));
     assert_eq!(reveal.copies(0), [19, 1], "it came back with less");
-    reveal.note(A, &field(&[4, 99]));
+    reveal.note(A, &set(20, [4]));
+    assert_eq!(reveal.copies(0), [18, 2], "an old report takes nothing away");
+    reveal.have(A, 99);
     assert_eq!(reveal.copies(0), [18, 2], "a piece that does not exist is not counted");
 }
 
@@ -215,7 +219,7 @@ fn play(hosts: u32, pieces: u32, seed: u64, deaths: &[u32]) -> Result<BTreeMap<u
                 if shown.len() < pieces as usize {
                     *shown.entry(piece).or_insert(0) += 1;
                 }
-                lent.get_mut(host).into_iter().for_each(|lent| lent.push(piece));
+                lent.entry(*host).or_default().push(piece);
             }
             prop_assert!(lent[host].len() >= WINDOW.min(pieces as usize - has[host].len()), "starved");
         }
@@ -226,8 +230,8 @@ fn play(hosts: u32, pieces: u32, seed: u64, deaths: &[u32]) -> Result<BTreeMap<u
             has[&other].iter().min().copied()
         });
         if let Some(piece) = got {
-            has.get_mut(&host).into_iter().for_each(|has| drop(has.insert(piece)));
-            lent.get_mut(&host).into_iter().for_each(|lent| lent.retain(|other| *other != piece));
+            has.entry(host).or_default().insert(piece);
+            lent.entry(host).or_default().retain(|other| *other != piece);
             reveal.have(host, piece);
         }
         if has.values().all(|has| has.len() == pieces as usize) {
@@ -259,7 +263,7 @@ proptest! {
         pieces in 1_u32..30, steps in prop::collection::vec((0_u32..30, any::<bool>()), 0..200),
     ) {
         let mut rng = fastrand::Rng::with_seed(5);
-        let mut rarity = super::rarity::Rarity::new(pieces, &mut rng);
+        let mut rarity = Rarity::new(pieces, &mut rng);
         let mut counts = vec![0_u32; pieces as usize];
         for (piece, up) in steps {
             let piece = piece % pieces;
@@ -271,9 +275,11 @@ proptest! {
                 counts[piece as usize] -= 1;
             }
             let least = counts.iter().min().copied();
-            prop_assert_eq!(rarity.rarest(&mut rng, |_| false).map(|piece| rarity.count(piece)), least);
+            let rarest = rarity.rarest(&mut rng, |_| false);
+            prop_assert_eq!(rarest.map(|piece| counts[piece as usize]), least);
             let odd = (0..pieces).filter(|piece| piece % 2 == 1).map(|piece| counts[piece as usize]).min();
-            prop_assert_eq!(rarity.rarest(&mut rng, |piece| piece % 2 == 0).map(|piece| rarity.count(piece)), odd);
+            let rarest = rarity.rarest(&mut rng, |piece| piece % 2 == 0);
+            prop_assert_eq!(rarest.map(|piece| counts[piece as usize]), odd);
             for (count, many) in rarity.histogram().enumerate() {
                 prop_assert_eq!(many as usize, counts.iter().filter(|other| **other as usize == count).count());
             }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
 use crate::control::HostId;
+use crate::swarm::BitSet;
 use crate::swarm::limiter::Direction;
 use crate::swarm::noise::{self, Channel, NoiseError};
 use crate::swarm::reveal;
@@ -199,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
                     let window = self.path.window(self.gate.metainfo.piece_length);
                     self.gate.reveal().set_window(self.state.host, window);
                     if !self.heard && started.elapsed() > FIRST_WORD {
-                        self.hear(&[]);
+                        self.has_nothing();
                     }
                     if self.last_word.elapsed() > KEEP_ALIVE {
                         self.say(&Message::KeepAlive)?;
@@ -218,11 +219,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
             };
             self.channel.consume(length);
             if !self.heard && !matches!(word, Word::HasAll(_)) {
-                self.hear(&[]);
+                self.has_nothing();
             }
             match word {
                 Word::Nothing => {}
-                Word::HasAll(field) => self.hear(&field),
+                Word::HasAll(field) => self.hear(&field)?,
                 Word::Has(piece) => self.gate.have(self.state.host, piece),
                 Word::Wants(request) => self.enqueue(self.check(request)?)?,
                 Word::WantsNoMore(request) => self.cancel(&request),
@@ -230,9 +231,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
         }
     }
 
-    fn hear(&mut self, field: &[u8]) {
+    fn hear(&mut self, field: &[u8]) -> Result<(), FeedEnd> {
+        let has = BitSet::from_bytes(field, self.gate.metainfo.pieces())
+            .ok_or_else(|| FeedEnd::Broken("a bit field of another length came".to_owned()))?;
         self.heard = true;
-        self.gate.has_exactly(self.state.host, field);
+        self.gate.has_exactly(self.state.host, &has);
+        Ok(())
+    }
+
+    fn has_nothing(&mut self) {
+        self.heard = true;
+        self.gate.has_exactly(self.state.host, &BitSet::new(self.gate.metainfo.pieces()));
     }
 
     fn check(&self, request: Request) -> Result<Request, FeedEnd> {

@@ -10,6 +10,7 @@ use super::feed::{Feed, FeedEnd, FeedState};
 use super::source::Source;
 use crate::control::HostId;
 use crate::payload::Metainfo;
+use crate::swarm::BitSet;
 use crate::swarm::limiter::Limiter;
 use crate::swarm::noise::Party;
 use crate::swarm::reveal::Reveal;
@@ -29,7 +30,13 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(party: Party, source: Source, metainfo: Arc<Metainfo>, limiter: Limiter, seed: u64) -> Self {
+    pub(super) fn new(
+        party: Party,
+        source: Source,
+        metainfo: Arc<Metainfo>,
+        limiter: Limiter,
+        seed: u64,
+    ) -> Self {
         let reveal = Mutex::new(Reveal::new(metainfo.pieces(), seed));
         Self {
             metainfo,
@@ -98,13 +105,13 @@ impl Gate {
         }
     }
 
-    pub(super) fn has_exactly(&self, host: HostId, field: &[u8]) {
-        self.reveal().note_exactly(host, field);
+    pub(super) fn has_exactly(&self, host: HostId, has: &BitSet) {
+        self.reveal().note_exactly(host, has);
         self.wake_all();
     }
 
-    pub(super) fn note(&self, host: HostId, field: &[u8]) {
-        self.reveal().note(host, field);
+    pub(super) fn note(&self, host: HostId, has: &BitSet) {
+        self.reveal().note(host, has);
     }
 
     pub(super) fn set_alone(&self, host: HostId, alone: bool) {

@@ -15,6 +15,7 @@ use super::session::Session;
 use super::source::Source;
 use crate::control::{HostId, RunKey};
 use crate::payload::Metainfo;
+use crate::swarm::BitSet;
 use crate::swarm::limiter::Limiter;
 use crate::swarm::noise::Party;
 
@@ -146,9 +147,11 @@ impl Seeder {
         self.gate.set_alone(host, !has_neighbours);
     }
 
-    /// What a host has by its own report, as a BitTorrent bit field; for hosts that are not fed.
-    pub fn note_pieces(&self, host: HostId, field: &[u8]) {
-        self.gate.note(host, field);
+    /// What a host has by its own report, as a BitTorrent bit field; for hosts that are not fed. Whether the field is
+    /// of this payload.
+    pub fn note_pieces(&self, host: HostId, field: &[u8]) -> bool {
+        let has = BitSet::from_bytes(field, self.gate.metainfo.pieces());
+        has.inspect(|has| self.gate.note(host, has)).is_some()
     }
 
     /// A host is gone, with all its pieces. What only it held is revealed to others.

@@ -6,6 +6,8 @@ mod gate;
 mod handle;
 mod session;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use error::SeederError;
 pub use feed::{FeedEnd, FeedHandle};

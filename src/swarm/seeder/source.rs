@@ -113,7 +113,7 @@ impl Source {
             let stream = TcpStream::connect(address).await;
             let outcome = match stream {
                 Ok(stream) => line.serve(stream).await,
-                Err(error) => Err(Broken::Line(error.into())),
+                Err(error) => Err(Broken::Line(error)),
             };
             let text = match outcome {
                 Ok(never) => match never {},
