@@ -150,7 +150,8 @@ fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostR
     }
     pen.right(columns.done, &bytes, theme.muted).skip(2);
     pen.right(columns.rate, &rate, theme.text);
-    if columns.spark == 0 {
+    // What is done is at rest: its history is in its detail.
+    if columns.spark == 0 || matches!(host.name(), StateName::Staged | StateName::Active) {
         return;
     }
     let rates = host.rates().iter().map(|rate| u64::from(*rate));

@@ -20,7 +20,7 @@ const ADVICE_INDENT: usize = 14;
 /// that is known of it.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let area = areas.strip;
-    let Some((id, host)) = scene.ui.hosts.host().and_then(|id| Some((id, scene.fleet.host(id)?))) else { return };
+    let Some((id, host)) = scene.ui.selected_host(scene.fleet).and_then(|id| Some((id, scene.fleet.host(id)?))) else { return };
     if area.height == 0 {
         return;
     }
@@ -72,11 +72,10 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let room = usize::from(area.width.saturating_sub(2));
     let advice = wrap(failure.kind.advice(), room.saturating_sub(ADVICE_INDENT));
     let told = usize::from(area.height).saturating_sub(advice.len()).max(1);
-    let mut message = failure.message.clone();
-    if let Some(last) = failure.detail.last() {
-        message.push_str(&format!(" {} {last}", scene.symbols.dot));
+    let mut lines = wrap(&failure.message, room);
+    if let Some(last) = failure.detail.last().filter(|_| lines.len() < told) {
+        lines.push(last.clone());
     }
-    let lines = wrap(&message, room);
     for (line, text) in lines.iter().take(told).enumerate() {
         scene.pen(buffer, area, line as u16).put(text, theme.text);
     }
