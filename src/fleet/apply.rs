@@ -205,6 +205,7 @@ impl FleetState {
         self.totals.up += grown(old.up, new.up);
         self.totals.duplicate += grown(old.duplicate, new.duplicate);
         self.totals.reused += grown(old.reused, new.reused);
+        self.top_rate = self.top_rate.max(rates.1);
         self.shift_rate(id.index(), rates.0, rates.1);
         self.credit(id.index());
         self.order += u64::from(was_silent);

@@ -201,6 +201,11 @@ impl HostRecord {
         self.marks.iter().any(|(set, _)| *set == mark)
     }
 
+    /// Its rack, as an index into those of the fleet.
+    pub fn rack(&self) -> usize {
+        self.rack
+    }
+
     /// Whether it is on its way and a person should look at it.
     pub fn needs_eyes(&self) -> bool {
         self.name().phase().is_some()

@@ -90,7 +90,7 @@ impl Pace {
     }
 
     /// When the next picture is due, if one is.
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, now: Instant) -> Option<Instant> {
         if self.headless {
             return None;
         }
@@ -99,7 +99,7 @@ impl Pace {
             (_, true) => self.frame,
             _ => return None,
         };
-        Some(self.drawn.map_or_else(Instant::now, |drawn| drawn + gap))
+        Some(self.drawn.map_or(now, |drawn| drawn + gap))
     }
 }
 
@@ -125,14 +125,14 @@ pub(super) async fn drive<S: Source>(
             pace.dirty |= app.tick(source.now(), (now - start).as_millis() as u64);
             pace.dirty |= app.ui.replay.is_some_and(|bar| !bar.paused);
         }
-        if pace.due().is_some_and(|due| now >= due) {
+        if pace.due(now).is_some_and(|due| now >= due) {
             paint(app, screen, &mut pace, now);
         }
         if let Some(ended) = over(app, &mut pace, open, now) {
             farewell(app, commands).await;
             return Ok(ended);
         }
-        let wake_at = pace.due().map_or(pace.ticked + TICK, |due| due.min(pace.ticked + TICK));
+        let wake_at = pace.due(now).map_or(pace.ticked + TICK, |due| due.min(pace.ticked + TICK));
         let wake = tokio::select! {
             biased;
             Some(interrupt) = interrupts.recv() => Wake::Interrupt(interrupt),

@@ -48,8 +48,10 @@ impl HostList {
     pub(super) fn prepare(&mut self, fleet: &FleetState, height: usize, now: u64) {
         let moved = self.index.refresh(fleet, &self.query, now);
         let rows = self.index.rows().len();
-        let fold = !self.expanded && self.query.sort == Sort::Attention && rows > height && self.index.done() > 1;
-        let folded = if fold { self.index.done() } else { 0 };
+        let fold = !self.expanded && self.query.sort == Sort::Attention && rows > height;
+        // As many of those that are done as there is room for, and a row for the others.
+        let shown = (rows - self.index.done()).max(height.saturating_sub(1));
+        let folded = if fold { rows.saturating_sub(shown) } else { 0 };
         let refolded = std::mem::replace(&mut self.folded, folded) != folded;
         self.cursor.fit(self.len(), height);
         if moved || refolded {
@@ -164,10 +166,15 @@ impl HostList {
     /// Marks the selected host, or takes its mark off, and goes on to the next row.
     pub(super) fn toggle_mark(&mut self) {
         if let Some(id) = self.host() {
-            if !self.marks.remove(&id) {
-                self.marks.insert(id);
-            }
+            self.toggle(id);
             self.step(1);
+        }
+    }
+
+    /// Marks a host, or takes its mark off.
+    pub(super) fn toggle(&mut self, id: HostId) {
+        if !self.marks.remove(&id) {
+            self.marks.insert(id);
         }
     }
 

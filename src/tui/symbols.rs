@@ -63,7 +63,7 @@ impl Symbols {
         staged: "◆",
         left_out: "○",
         full: "━",
-        half: "╸",
+        half: "╾",
         rest: "─",
         levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
         cursor: "▌",

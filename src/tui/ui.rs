@@ -64,12 +64,14 @@ pub(super) struct Ui {
     pub(super) detail_scroll: usize,
     /// Hosts: query, order, selection, marks. The grid has the same selection.
     pub(super) hosts: HostList,
-    /// Cells in a row of the grid, and hosts in a cell, as of the last layout.
-    pub(super) grid: (usize, usize),
+    /// The host whose cell of the grid is selected.
+    pub(super) grid_at: Option<HostId>,
     /// The list of groups.
     pub(super) groups: Cursor,
     /// The list of causes.
     pub(super) causes: Cursor,
+    /// The group that is selected, so that the selection stays with it.
+    pub(super) group: Option<(GroupKind, String)>,
     /// The cause that is selected, so that the selection stays with it.
     pub(super) cause: Option<(FailureKind, String)>,
     /// The log, the newest line last.
@@ -107,13 +109,13 @@ pub(super) struct ReplayBar {
     pub(super) paused: bool,
 }
 
-/// Racks and groups with those that need a person first, then those that are least done; a rack or group as a whole
-/// stands in order of the inventory among its like.
+/// Racks and groups, those that need a person first, then those that are least done; else racks before groups, in order of
+/// the inventory.
 pub(super) fn sorted_groups(fleet: &FleetState) -> Vec<&Group> {
     let mut groups: Vec<&Group> = fleet.groups().iter().collect();
     let done = |group: &Group| u64::from(group.counts.done()) * 1000 / (group.hosts.len().max(1) as u64);
     groups.sort_by_key(|group| {
-        (group.kind == GroupKind::Group, std::cmp::Reverse(group.counts.failed()), done(group))
+        (std::cmp::Reverse(group.counts.failed()), done(group), group.kind == GroupKind::Group)
     });
     groups
 }
@@ -129,6 +131,14 @@ impl Ui {
         sorted_groups(fleet).get(self.groups.index).copied()
     }
 
+    /// The host that is selected in the table or the grid.
+    pub(super) fn selected_host(&self, fleet: &FleetState) -> Option<HostId> {
+        match self.view {
+            View::Grid => self.grid_at.or_else(|| (!fleet.hosts().is_empty()).then_some(HostId(0))),
+            _ => self.hosts.host(),
+        }
+    }
+
     /// The hosts that a command is about: of the open host, the cause or group, or the marked or selected ones.
     pub(super) fn targets(&self, fleet: &FleetState) -> Vec<HostId> {
         if let Some(id) = self.detail {
@@ -141,7 +151,8 @@ impl Ui {
             View::Failures => self.selected_cause(fleet).map(|cause| cause.hosts.iter().copied().collect()),
             View::Groups => self.selected_group(fleet).map(|group| group.hosts.clone()),
             View::Log => self.log_host(fleet).map(|id| vec![id]),
-            View::Hosts | View::Grid | View::Swarm => Some(self.hosts.targets()),
+            View::Grid => self.selected_host(fleet).map(|id| vec![id]),
+            View::Hosts | View::Swarm => Some(self.hosts.targets()),
         }
         .unwrap_or_default()
     }
@@ -154,7 +165,15 @@ impl Ui {
 
     /// Keeps lists that are not hosts in line with the fleet.
     pub(super) fn prepare_lists(&mut self, fleet: &FleetState, height: usize, causes_height: usize) {
-        self.groups.fit(fleet.groups().len(), height);
+        let groups = sorted_groups(fleet);
+        let name = |group: &Group| (group.kind, group.name.clone());
+        self.groups.fit(groups.len(), height);
+        if let Some(wanted) = &self.group
+            && let Some(index) = groups.iter().position(|group| name(group) == *wanted)
+        {
+            self.groups.hold(index);
+        }
+        self.group = groups.get(self.groups.index).map(|group| name(group));
         let causes = fleet.causes().list();
         let key = |cause: &Cause| (cause.kind, cause.message.clone());
         self.causes.fit(causes.len(), causes_height);

@@ -60,6 +60,11 @@ impl App {
                 self.say(text);
             }
             Action::Reverse => self.ui.hosts.query.reverse = !self.ui.hosts.query.reverse,
+            Action::Mark if self.ui.view == View::Grid => {
+                let at = self.ui.selected_host(self.shown());
+                at.into_iter().for_each(|id| self.ui.hosts.toggle(id));
+                self.grid_step(1, 0);
+            }
             Action::Mark => self.ui.hosts.toggle_mark(),
             Action::MarkRange => self.mark_range(),
             Action::MarkAll => self.mark_all(),
@@ -121,15 +126,22 @@ impl App {
         }
         match self.ui.view {
             View::Hosts => self.ui.hosts.step(by),
-            View::Grid => self.ui.hosts.step(by * isize::try_from(self.ui.grid.0.max(1)).unwrap_or(1)),
+            View::Grid => self.grid_step(0, by),
             _ => self.with_cursor(|cursor| cursor.step(by)),
         }
     }
 
     fn sideways(&mut self, by: isize) {
         if self.ui.view == View::Grid && self.ui.detail.is_none() {
-            self.ui.hosts.step(by);
+            self.grid_step(by, 0);
         }
+    }
+
+    /// Goes about in the grid by cells and lines.
+    fn grid_step(&mut self, right: isize, down: isize) {
+        let body = view::body(&self.ui, self.area);
+        let at = view::neighbour(self.shown(), body, self.ui.grid_at, right, down);
+        self.ui.grid_at = at.or(self.ui.grid_at);
     }
 
     fn go_to(&mut self, index: usize) {
@@ -138,8 +150,9 @@ impl App {
             return;
         }
         match self.ui.view {
-            View::Hosts | View::Grid if index == 0 => self.ui.hosts.to_top(),
-            View::Hosts | View::Grid => self.ui.hosts.select(index),
+            View::Grid => self.grid_step(if index == 0 { isize::MIN } else { isize::MAX }, 0),
+            View::Hosts if index == 0 => self.ui.hosts.to_top(),
+            View::Hosts => self.ui.hosts.select(index),
             _ => self.with_cursor(|cursor| cursor.go(index)),
         }
     }
@@ -152,7 +165,8 @@ impl App {
             return;
         }
         match self.ui.view {
-            View::Hosts | View::Grid => {
+            View::Grid => self.grid_step(0, way * 5),
+            View::Hosts => {
                 let by = way * (self.ui.hosts.cursor().page() / part).max(1);
                 self.ui.hosts.step(by);
             }
@@ -163,7 +177,10 @@ impl App {
     /// The cursor of a view that lists something else than hosts.
     fn with_cursor(&mut self, change: impl FnOnce(&mut Cursor)) {
         match self.ui.view {
-            View::Groups => change(&mut self.ui.groups),
+            View::Groups => {
+                self.ui.group = None;
+                change(&mut self.ui.groups);
+            }
             View::Failures => {
                 self.ui.cause = None;
                 change(&mut self.ui.causes);
@@ -180,7 +197,11 @@ impl App {
     fn next_match(&mut self, forward: bool) {
         match self.ui.view {
             View::Hosts | View::Grid => {
+                if let (View::Grid, Some(id)) = (self.ui.view, self.ui.grid_at) {
+                    self.ui.hosts.select_host(id);
+                }
                 self.ui.hosts.cycle(forward);
+                self.ui.grid_at = self.ui.hosts.host().or(self.ui.grid_at);
                 if self.ui.detail.is_some() {
                     self.ui.detail = self.ui.hosts.host();
                 }
@@ -193,7 +214,14 @@ impl App {
         let fleet = self.held.as_deref().unwrap_or(&self.live);
         match self.ui.view {
             _ if self.ui.detail.is_some() => {}
-            View::Hosts | View::Grid => match self.ui.hosts.selected() {
+            View::Grid => {
+                if let Some(id) = self.ui.selected_host(fleet) {
+                    self.ui.hosts.select_host(id);
+                    self.ui.detail = Some(id);
+                    self.ui.detail_scroll = 0;
+                }
+            }
+            View::Hosts => match self.ui.hosts.selected() {
                 Some(Row::Host(id)) => {
                     self.ui.detail = Some(id);
                     self.ui.detail_scroll = 0;
@@ -374,9 +402,11 @@ impl App {
         let Some(target) = view::target(&self.scene(), self.area, at) else { return false };
         match target {
             view::Target::View(view) => self.show(view),
+            view::Target::Host(id) if self.ui.grid_at == Some(id) => self.open(),
+            view::Target::Host(id) => self.ui.grid_at = Some(id),
             view::Target::Row(row) => match self.ui.view {
-                View::Hosts | View::Grid if self.ui.hosts.cursor().index == row => self.open(),
-                View::Hosts | View::Grid => self.ui.hosts.select(row),
+                View::Hosts if self.ui.hosts.cursor().index == row => self.open(),
+                View::Hosts => self.ui.hosts.select(row),
                 _ => self.with_cursor(|cursor| cursor.go(row)),
             },
         }

@@ -13,6 +13,7 @@ use crate::units::{format_bytes, format_clock, format_duration, format_rate};
 
 use super::frame::Scene;
 use super::hosts::attempt;
+use super::pen::level;
 
 /// Columns of the words at the left.
 const LABEL: usize = 10;
@@ -147,11 +148,7 @@ fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a
     }
     let rates: Vec<u64> = host.rates().iter().map(|rate| u64::from(*rate)).collect();
     let largest = rates.iter().copied().max().unwrap_or(0);
-    let level = |rate: &u64| match *rate {
-        0 => " ",
-        rate => symbols.levels[((rate as f64 * 7.0 / largest.max(1) as f64).round() as usize).min(7)],
-    };
-    let spark: String = rates.iter().map(level).collect();
+    let spark: String = rates.iter().map(|rate| level(symbols, *rate, largest)).collect();
     let now = if host.name() == StateName::Fetching {
         format!("  {} now, {} at most", format_rate(host.progress.down_rate), format_rate(largest))
     } else {

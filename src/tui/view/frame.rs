@@ -2,6 +2,7 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::control::HostId;
 use crate::fleet::FleetState;
 use crate::tui::action::View;
 use crate::tui::keymap::Keymap;
@@ -11,7 +12,7 @@ use crate::tui::ui::{Modal, Ui};
 
 use super::layout::{Areas, Size, areas};
 use super::pen::Pen;
-use super::{confirm, detail, footer, header, help, hosts, strip, tabs, tiny};
+use super::{confirm, detail, failures, footer, grid, groups, header, help, hosts, log, palette, strip, swarm, tabs, tiny};
 
 /// All that a view may look at.
 #[derive(Clone, Copy)]
@@ -54,7 +55,7 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: 
     let areas = screen(ui, area);
     let height = usize::from(areas.body.height);
     ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
-    ui.prepare_lists(fleet, height.saturating_sub(1), height / 3);
+    ui.prepare_lists(fleet, height.saturating_sub(1), height.div_ceil(failures::LINES));
 }
 
 /// Draws the screen. It reads no clock and changes nothing: the same scene gives the same picture.
@@ -72,7 +73,7 @@ pub(in crate::tui) fn draw(scene: &Scene<'_>, frame: &mut Frame<'_>) {
     if let Some(id) = scene.ui.detail {
         detail::draw(scene, buffer, areas.body, id);
     } else {
-        body(scene, buffer, &areas);
+        view(scene, buffer, &areas);
         strip::draw(scene, buffer, &areas);
     }
     let cursor = footer::draw(scene, buffer, areas.footer);
@@ -86,17 +87,31 @@ pub(in crate::tui) fn draw(scene: &Scene<'_>, frame: &mut Frame<'_>) {
             None
         }
         Some(Modal::Question(question, input)) => confirm::draw_question(scene, buffer, area, question, input),
-        Some(Modal::Filter(..) | Modal::Command(..)) | None => cursor,
+        Some(Modal::Command(input, picked)) => {
+            palette::draw(scene, buffer, areas.footer, input, *picked);
+            cursor
+        }
+        Some(Modal::Filter(..)) | None => cursor,
     };
     if let Some(position) = cursor {
         frame.set_cursor_position(position);
     }
 }
 
-fn body(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
+fn view(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     match scene.ui.view {
-        _ => hosts::draw(scene, buffer, areas),
+        View::Hosts => hosts::draw(scene, buffer, areas),
+        View::Grid => grid::draw(scene, buffer, areas),
+        View::Groups => groups::draw(scene, buffer, areas),
+        View::Failures => failures::draw(scene, buffer, areas),
+        View::Log => log::draw(scene, buffer, areas),
+        View::Swarm => swarm::draw(scene, buffer, areas),
     }
+}
+
+/// Where the view is.
+pub(in crate::tui) fn body(ui: &Ui, area: Rect) -> Rect {
+    screen(ui, area).body
 }
 
 /// What the mouse can point at.
@@ -106,6 +121,8 @@ pub(in crate::tui) enum Target {
     View(View),
     /// A row of the view's list.
     Row(usize),
+    /// A host's cell.
+    Host(HostId),
 }
 
 /// What is drawn at a place of the screen. Mouse events may lie anywhere, outside the screen too.
@@ -118,11 +135,14 @@ pub(in crate::tui) fn target(scene: &Scene<'_>, area: Rect, at: Position) -> Opt
         return None;
     }
     let line = usize::from(at.y - areas.body.y);
-    let row = match scene.ui.view {
-        View::Hosts => scene.ui.hosts.cursor().offset + line.checked_sub(hosts::HEADING)?,
-        _ => return None,
-    };
-    Some(Target::Row(row))
+    Some(match scene.ui.view {
+        View::Hosts => Target::Row(scene.ui.hosts.cursor().offset + line.checked_sub(hosts::HEADING)?),
+        View::Grid => Target::Host(grid::host_at(scene.fleet, areas.body, at)?),
+        View::Groups => Target::Row(scene.ui.groups.offset + line.checked_sub(groups::HEADING)?),
+        View::Failures => Target::Row(scene.ui.causes.offset + line / failures::LINES),
+        View::Log => Target::Row(scene.ui.log.offset + line.checked_sub(log::HEADING)?),
+        View::Swarm => return None,
+    })
 }
 
 fn screen(ui: &Ui, area: Rect) -> Areas {

@@ -11,7 +11,7 @@ use crate::units::{format_bytes, format_clock, format_rate, plural};
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::Pen;
+use super::pen::{Pen, level};
 
 /// A piece of a line.
 type Part<'a> = (Cow<'a, str>, Style);
@@ -218,9 +218,8 @@ fn numbers(scene: &Scene<'_>, size: Size) -> Vec<Part<'static>> {
 fn spark_text(scene: &Scene<'_>, columns: usize) -> String {
     let samples = scene.fleet.throughput();
     let newest: Vec<u64> = samples.iter().rev().take(columns).copied().collect();
-    let largest = newest.iter().max().copied().unwrap_or(0).max(1);
-    let level = |sample: u64| scene.symbols.levels[((sample as f64 * 7.0 / largest as f64).round() as usize).min(7)];
-    newest.into_iter().rev().map(level).collect()
+    let top = samples.iter().max().copied().unwrap_or(0);
+    newest.into_iter().rev().map(|sample| level(scene.symbols, sample, top)).collect()
 }
 
 /// The end as seen from now, as a range until both estimates agree.

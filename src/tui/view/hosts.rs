@@ -110,8 +110,15 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, id: HostId, host
     let quiet = matches!(host.name(), StateName::Queued | StateName::Cancelled | StateName::Skipped);
     let name = if quiet { theme.muted } else { theme.text };
     pen.left(columns.name, &host.info.name, name).skip(2);
-    pen.left(columns.state, Symbols::word(host), style).skip(2);
+    let word = if style == theme.accent { theme.text } else { style };
+    pen.left(columns.state, Symbols::word(host), word).skip(2);
     let remark = scene.fleet.remark(id, scene.now);
+    // What needs a person is told in words from here on; its numbers are in the strip.
+    let tell = columns.bar > 0 && columns.spark == 0 && remark.weight >= Weight::Warn;
+    if tell && host.failure().is_none() {
+        pen.left(PERCENT, &percent(host), name).put(&remark.text, theme.weight(remark.weight));
+        return;
+    }
     if matches!(host.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) && columns.bar > 0 {
         pen.put(&remark.text, theme.weight(remark.weight));
         return;
@@ -123,7 +130,8 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, id: HostId, host
     }
     let bar = if host.name() == StateName::Queued { theme.faint } else { theme.state(host.name()) };
     pen.bar(columns.bar, host.share(), bar, theme.faint).right(PERCENT, &percent(host), name).skip(2);
-    if !remark.text.is_empty() && (columns.spark == 0 || host.name() == StateName::Queued) {
+    let no_numbers = host.name() != StateName::Fetching && (columns.spark == 0 || host.name() == StateName::Queued);
+    if no_numbers && !remark.text.is_empty() {
         pen.put(&remark.text, theme.weight(remark.weight));
         return;
     }
@@ -142,12 +150,12 @@ fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostR
     }
     pen.right(columns.done, &bytes, theme.muted).skip(2);
     pen.right(columns.rate, &rate, theme.text);
-    if columns.spark == 0 {
+    // What is done is at rest: its history is in its detail.
+    if columns.spark == 0 || matches!(host.name(), StateName::Staged | StateName::Active) {
         return;
     }
-    let spark = if fetching { theme.accent } else { theme.faint };
     let rates = host.rates().iter().map(|rate| u64::from(*rate));
-    pen.skip(2).spark(columns.spark, rates, spark).skip(1);
+    pen.skip(2).spark(columns.spark, rates, scene.fleet.top_rate(), theme.muted).skip(1);
     let peers = if fetching || host.progress.peers > 0 { host.progress.peers.to_string() } else { String::new() };
     pen.right(columns.peers, &peers, theme.muted).skip(2);
     let style = if host.attempt > 1 { theme.warn } else { theme.muted };

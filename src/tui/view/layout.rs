@@ -81,6 +81,7 @@ pub(in crate::tui) fn areas(area: Rect, strip: bool) -> Areas {
     let strip_lines = match area.height {
         _ if !strip => 0,
         TALL.. => PREVIEW,
+        22.. => 4,
         18.. => 3,
         _ => 0,
     };

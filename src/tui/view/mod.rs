@@ -3,14 +3,21 @@
 mod confirm;
 mod detail;
 mod footer;
+mod failures;
 mod frame;
+mod grid;
+mod groups;
 mod header;
 mod help;
 mod hosts;
 mod layout;
+mod log;
+mod palette;
 mod pen;
 mod strip;
+mod swarm;
 mod tabs;
 mod tiny;
 
-pub(super) use frame::{Scene, Target, draw, prepare, target};
+pub(super) use frame::{Scene, Target, body, draw, prepare, target};
+pub(super) use grid::neighbour;

@@ -116,16 +116,20 @@ impl<'a> Pen<'a> {
         self
     }
 
-    /// The last samples as a sparkline, the newest at the right; a sample of nothing is a blank.
-    pub(super) fn spark(&mut self, width: u16, samples: impl DoubleEndedIterator<Item = u64> + Clone, style: Style) -> &mut Self {
+    /// The last samples as a sparkline, the newest at the right, `top` being the highest level; a sample of nothing is a
+    /// blank.
+    pub(super) fn spark(
+        &mut self,
+        width: u16,
+        samples: impl DoubleEndedIterator<Item = u64>,
+        top: u64,
+        style: Style,
+    ) -> &mut Self {
         let width = width.min(self.room());
-        let largest = samples.clone().rev().take(usize::from(width)).max().unwrap_or(0).max(1);
         let end = self.x + width;
         for (column, sample) in samples.rev().take(usize::from(width)).enumerate() {
-            let level = (sample as f64 * 7.0 / largest as f64).round() as usize;
-            let sign = if sample == 0 { " " } else { self.symbols.levels[level.min(7)] };
             self.x = end - 1 - column as u16;
-            self.put(sign, style);
+            self.put(level(self.symbols, sample, top), style);
         }
         self.x = end;
         self
@@ -148,6 +152,27 @@ impl<'a> Pen<'a> {
         let (x, _) = self.buffer.set_stringn(self.x, self.y, &text, usize::from(room), style);
         self.x = x;
     }
+}
+
+/// The sign of a sample in a sparkline that ends at `top`.
+pub(super) fn level(symbols: &Symbols, sample: u64, top: u64) -> &'static str {
+    let level = (sample as f64 * 8.0 / top.max(1) as f64).ceil() as usize;
+    if sample == 0 { " " } else { symbols.levels[level.clamp(1, 8) - 1] }
+}
+
+/// Text in so many columns at a time, broken between words.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Text in at most so many columns, with an ellipsis where it was cut; control characters become blanks.
@@ -198,18 +223,18 @@ mod tests {
     fn bars_tell_half_columns() {
         let bar = |share| line(4, |pen| { pen.bar(4, share, Style::new(), Style::new()); });
         assert_eq!(bar(0.0), "────");
-        assert_eq!(bar(0.001), "╸───");
+        assert_eq!(bar(0.001), "╾───");
         assert_eq!(bar(0.5), "━━──");
-        assert_eq!(bar(0.63), "━━╸─");
+        assert_eq!(bar(0.63), "━━╾─");
         assert_eq!(bar(1.0), "━━━━");
     }
 
     #[test]
     fn sparklines_end_with_the_newest_sample() {
-        let spark = |samples: Vec<u64>| line(4, |pen| { pen.spark(4, samples.into_iter(), Style::new()); });
+        let spark = |samples: Vec<u64>| line(4, |pen| { pen.spark(4, samples.into_iter(), 8, Style::new()); });
         assert_eq!(spark(vec![]), "    ");
-        assert_eq!(spark(vec![0, 7]), "   █");
-        assert_eq!(spark(vec![9, 0, 1, 4, 7]), " ▂▅█");
+        assert_eq!(spark(vec![0, 8]), "   █");
+        assert_eq!(spark(vec![9, 0, 1, 4, 99]), " ▁▄█");
     }
 
     #[test]
