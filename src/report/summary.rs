@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::Style;
 use super::outcome::outcome;
 use super::style::Ink;
 use super::text::{clean, wrap};
+use super::words::{begun, seconds, title};
 use crate::control::{Failure, FailureKind, HostId};
 use crate::deploy::{FailureGroup, Plan, StateName, Summary};
 use crate::fleet::{FleetState, HostRecord, fold_names};
-use crate::journal::rfc3339;
-use crate::units::{format_bytes, format_duration, plural};
+use crate::units::{format_bytes, plural};
 
 /// Columns of the text, with room for a ticket's quotation marks.
 const WIDTH: usize = 100;
@@ -74,8 +73,8 @@ impl Text<'_> {
     }
 
     fn facts(&mut self) {
-        let begun = rfc3339(self.fleet.started_at().unwrap_or(0));
-        self.fact("run", &format!("{}, begun {} {} UTC", self.plan.run, &begun[..10], &begun[11..19]));
+        let begun = begun(self.fleet.started_at().unwrap_or(0));
+        self.fact("run", &format!("{}, begun {begun}", self.plan.run));
         if let Some(info) = self.fleet.info().filter(|info| info.packed_bytes > 0) {
             let text = format!(
                 "{}: {} in {} files, folders and links, packed to {}",
@@ -334,15 +333,6 @@ impl Text<'_> {
     }
 }
 
-/// `murder deploy app-1.4`.
-pub(super) fn title(plan: &Plan) -> String {
-    if plan.tag.is_empty() {
-        format!("murder {}", plan.command)
-    } else {
-        format!("murder {} {}", plan.command, plan.tag)
-    }
-}
-
 /// Kinds of the failures of attempts before the last: `refused (2 times), lost`. Empty if there were none.
 fn earlier<'a>(hosts: impl Iterator<Item = &'a HostRecord>) -> String {
     let mut counts: BTreeMap<FailureKind, u32> = BTreeMap::new();
@@ -355,8 +345,4 @@ fn earlier<'a>(hosts: impl Iterator<Item = &'a HostRecord>) -> String {
         if count == 1 { kind.to_string() } else { format!("{kind} ({count} times)") }
     };
     counts.into_iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn seconds(seconds: f64) -> String {
-    format_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
