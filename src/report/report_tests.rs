@@ -69,7 +69,7 @@ fn what_hosts_say_is_text_in_every_report() {
         "{body}"
     );
     // Between fences and in code all is text, as long as it does not end them.
-    let code = |part: &(usize, &str)| part.0 % 2 == 0;
+    let code = |part: &(usize, &str)| part.0.is_multiple_of(2);
     let prose: String = markdown.split("```").enumerate().filter(code).map(|(_, part)| part).collect();
     let (prose, recorded) = prose.split_once("Recorded in `").unwrap();
     assert_eq!(recorded.matches('`').count(), 1);
@@ -131,6 +131,31 @@ fn past_runs_are_listed_with_how_they_ended() {
     let alive = record("20261123-100000-0004", 262_800_000, &script::success()[..20]);
     let runs = crate::journal::runs(root.path()).unwrap();
     insta::assert_snapshot!("runs", list(&runs, START + 262_830_000, &style()));
+    let lines = list_json(&runs).replace(root.path().to_str().unwrap(), "ROOT");
+    insta::assert_snapshot!("runs_json", lines);
     alive.close().unwrap();
     assert_eq!(list(&[], 0, &style()), "no run is recorded yet\n");
+}
+
+#[test]
+fn a_past_run_is_found_and_set_beside_the_one_before() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, at, events) in [("a", 0, script::success()), ("b", 9, script::some_failed())] {
+        let plan = Plan { run: crate::control::RunId(name.into()), ..script::plan(6) };
+        let journal = Journal::create(root.path(), &plan, Meta { started_at: START + at, ..Meta::default() });
+        let journal = journal.unwrap();
+        for mut event in events {
+            if let crate::deploy::Body::Planned(planned) = &mut event.body {
+                planned.run = plan.run.clone();
+            }
+            journal.write(&event);
+        }
+        journal.close().unwrap();
+    }
+    let past = Past::find(root.path(), "last").unwrap();
+    assert_eq!(past.recorded.record().run.0, "b");
+    assert_eq!(past.before.unwrap().run, "a");
+    assert_eq!(Past::find(root.path(), "a").unwrap().before, None);
+    std::fs::write(root.path().join("a/events.jsonl"), "{").unwrap();
+    assert!(matches!(Past::find(root.path(), "a"), Err(crate::journal::JournalError::NoPlan(_))));
 }

@@ -212,7 +212,15 @@ impl Text<'_> {
         let (glyph, ink) = self.style.state(StateName::Failed);
         let title = format!("{glyph} {} on {}", group.kind, plural(group.hosts.len(), "host"));
         let names = self.names(&group.hosts);
-        let _ = writeln!(self.out, "  {}: {}", self.style.paint(ink, &title), clean(&names));
+        let names = clean(&names);
+        let fits = title.chars().count() + names.chars().count() + 4 <= WIDTH;
+        let title = self.style.paint(ink, &title);
+        if fits {
+            let _ = writeln!(self.out, "  {title}: {names}");
+        } else {
+            let _ = writeln!(self.out, "  {title}:");
+            self.paragraph(&names);
+        }
         let records: Vec<&HostRecord> = group.hosts.iter().filter_map(|id| self.fleet.host(*id)).collect();
         let sample = records.iter().find_map(|host| Some((*host, host.failure()?)));
         let phase = sample.map_or_else(String::new, |(_, failure)| format!("while {}: ", failure.phase));
