@@ -53,6 +53,11 @@ impl FleetState {
         }
     }
 
+    /// The user answered a question: it is not asked again, whatever becomes of the answer.
+    pub fn answered(&mut self, id: u32) {
+        self.questions.retain(|question| question.id != id);
+    }
+
     /// Lets time pass: marks hosts that fell silent, takes the sample of the second, estimates the end. Called once a
     /// second by whoever shows this; events do it too. True if something changed that a screen may show.
     pub fn tick(&mut self, now: u64) -> bool {
@@ -109,6 +114,7 @@ impl FleetState {
             plan: Some(Box::new(Plan { hosts: Vec::new(), ..plan.clone() })),
             hosts: records,
             by_name,
+            longest_name: plan.hosts.iter().map(|info| info.name.chars().count()).max().unwrap_or(0),
             counts,
             flows: Flows::new(&builder.racks),
             groups: builder.groups,
@@ -199,6 +205,7 @@ impl FleetState {
         self.totals.up += grown(old.up, new.up);
         self.totals.duplicate += grown(old.duplicate, new.duplicate);
         self.totals.reused += grown(old.reused, new.reused);
+        self.top_rate = self.top_rate.max(rates.1);
         self.shift_rate(id.index(), rates.0, rates.1);
         self.credit(id.index());
         self.order += u64::from(was_silent);

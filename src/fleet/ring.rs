@@ -24,7 +24,7 @@ impl<T> Ring<T> {
     }
 
     /// From oldest to newest.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator + Clone {
         self.items.iter()
     }
 

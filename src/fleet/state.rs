@@ -87,6 +87,8 @@ pub struct FleetState {
     pub(super) packing: Option<(u64, u64)>,
     pub(super) hosts: Vec<HostRecord>,
     pub(super) by_name: HashMap<String, HostId>,
+    pub(super) longest_name: usize,
+    pub(super) top_rate: u64,
     pub(super) counts: Counts,
     pub(super) groups: Vec<Group>,
     pub(super) racks: Vec<String>,
@@ -130,6 +132,8 @@ impl FleetState {
             packing: None,
             hosts: Vec::new(),
             by_name: HashMap::new(),
+            longest_name: 0,
+            top_rate: 0,
             counts: Counts::default(),
             groups: Vec::new(),
             racks: Vec::new(),
@@ -201,6 +205,16 @@ impl FleetState {
             None if id == HostId::SEEDER => "seeder",
             None => "?",
         }
+    }
+
+    /// Letters of the longest name of a host.
+    pub fn longest_name(&self) -> usize {
+        self.longest_name
+    }
+
+    /// The highest rate of a single host so far, bytes a second: the top of their sparklines, so that they compare.
+    pub fn top_rate(&self) -> u64 {
+        self.top_rate
     }
 
     /// The host with a name.

@@ -1,1 +1,29 @@
-//! x
+//! The screen: a run's events in, pictures out; keys in, commands out.
+
+mod action;
+mod app;
+mod commandline;
+mod cursor;
+mod drive;
+mod hostlist;
+mod input;
+mod keymap;
+mod notify;
+mod options;
+mod orders;
+mod run;
+mod source;
+mod symbols;
+mod terminal;
+mod theme;
+mod ui;
+mod update;
+mod view;
+
+pub use action::{Action, View};
+pub use keymap::{Keymap, KeymapError, Section};
+pub use notify::Notify;
+pub use options::{FPS_LOCAL, FPS_SSH, TuiOptions, locale_is_utf8};
+pub use run::{Ended, TuiEnd, TuiError, replay, run};
+pub use source::Replay;
+pub use theme::{ThemeName, UnknownTheme};

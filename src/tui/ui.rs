@@ -1,0 +1,190 @@
+use crate::control::{FailureKind, HostId};
+use crate::deploy::{Command, Question};
+use crate::fleet::{Cause, FleetState, Group, GroupKind};
+
+use super::action::View;
+use super::cursor::Cursor;
+use super::hostlist::HostList;
+use super::input::Input;
+
+/// What is asked before something is done that cannot be taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Confirm {
+    /// The question, one line.
+    pub(super) question: String,
+    /// What a yes means, a line each.
+    pub(super) lines: Vec<String>,
+    /// What a yes does.
+    pub(super) then: Then,
+}
+
+/// What follows a yes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Then {
+    /// A command to the run.
+    Send(Command),
+    /// A clean stop, and out.
+    Quit,
+}
+
+/// What takes the keys instead of the view.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Modal {
+    /// The table of keys, scrolled by so many lines.
+    Help(u16),
+    /// A yes or no.
+    Confirm(Confirm),
+    /// The run's question to the user, and the answer so far.
+    Question(Question, Input),
+    /// The filter as it is typed, and what it was before.
+    Filter(Input, String),
+    /// The command line, and which completion is picked.
+    Command(Input, Option<usize>),
+}
+
+/// A line that says what a key did, for a few seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// The line.
+    pub(super) text: String,
+    /// When it goes, by the clock of the screen, milliseconds.
+    pub(super) until: u64,
+    /// It says that something did not work.
+    pub(super) wrong: bool,
+}
+
+/// Where the user is: which view, what is selected, what is being asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ui {
+    /// The view of the body.
+    pub(super) view: View,
+    /// The host that is open over it.
+    pub(super) detail: Option<HostId>,
+    /// Lines that its detail is scrolled by.
+    pub(super) detail_scroll: usize,
+    /// Hosts: query, order, selection, marks. The grid has the same selection.
+    pub(super) hosts: HostList,
+    /// Cells in a row of the grid, and hosts in a cell, as of the last layout.
+    pub(super) grid: (usize, usize),
+    /// The list of groups.
+    pub(super) groups: Cursor,
+    /// The list of causes.
+    pub(super) causes: Cursor,
+    /// The cause that is selected, so that the selection stays with it.
+    pub(super) cause: Option<(FailureKind, String)>,
+    /// The log, the newest line last.
+    pub(super) log: Cursor,
+    /// Whether the log has been scrolled away from its end.
+    pub(super) log_held: bool,
+    /// Lines of the log that match the filter, as positions in the ring.
+    pub(super) log_lines: Vec<usize>,
+    /// The swarm's matrix.
+    pub(super) swarm: Cursor,
+    /// What takes the keys.
+    pub(super) modal: Option<Modal>,
+    /// What the last key did.
+    pub(super) notice: Option<Notice>,
+    /// Whether the picture is held still.
+    pub(super) frozen: bool,
+    /// Whether the mouse is ours.
+    pub(super) mouse: bool,
+    /// Where a replay stands.
+    pub(super) replay: Option<ReplayBar>,
+    /// Whether the run is being left.
+    pub(super) leaving: bool,
+}
+
+/// Where a replay stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ReplayBar {
+    /// Milliseconds from the start.
+    pub(super) position: u64,
+    /// Milliseconds in all.
+    pub(super) length: u64,
+    /// Seconds of the run in a second.
+    pub(super) speed: f64,
+    /// Time stands still.
+    pub(super) paused: bool,
+}
+
+/// Racks and groups with those that need a person first, then those that are least done; a rack or group as a whole
+/// stands in order of the inventory among its like.
+pub(super) fn sorted_groups(fleet: &FleetState) -> Vec<&Group> {
+    let mut groups: Vec<&Group> = fleet.groups().iter().collect();
+    let done = |group: &Group| u64::from(group.counts.done()) * 1000 / (group.hosts.len().max(1) as u64);
+    groups.sort_by_key(|group| {
+        (group.kind == GroupKind::Group, std::cmp::Reverse(group.counts.failed()), done(group))
+    });
+    groups
+}
+
+impl Ui {
+    /// The cause that is selected in the list of failures.
+    pub(super) fn selected_cause<'f>(&self, fleet: &'f FleetState) -> Option<&'f Cause> {
+        fleet.causes().list().get(self.causes.index).copied()
+    }
+
+    /// The group that is selected in the list of groups.
+    pub(super) fn selected_group<'f>(&self, fleet: &'f FleetState) -> Option<&'f Group> {
+        sorted_groups(fleet).get(self.groups.index).copied()
+    }
+
+    /// The hosts that a command is about: of the open host, the cause or group, or the marked or selected ones.
+    pub(super) fn targets(&self, fleet: &FleetState) -> Vec<HostId> {
+        if let Some(id) = self.detail {
+            return vec![id];
+        }
+        if !self.hosts.marks.is_empty() {
+            return self.hosts.targets();
+        }
+        match self.view {
+            View::Failures => self.selected_cause(fleet).map(|cause| cause.hosts.iter().copied().collect()),
+            View::Groups => self.selected_group(fleet).map(|group| group.hosts.clone()),
+            View::Log => self.log_host(fleet).map(|id| vec![id]),
+            View::Hosts | View::Grid | View::Swarm => Some(self.hosts.targets()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The host that the selected line of the log is about.
+    pub(super) fn log_host(&self, fleet: &FleetState) -> Option<HostId> {
+        let line = self.log_lines.get(self.log.index)?;
+        fleet.log().get(*line)?.host
+    }
+
+    /// Keeps lists that are not hosts in line with the fleet.
+    pub(super) fn prepare_lists(&mut self, fleet: &FleetState, height: usize, causes_height: usize) {
+        self.groups.fit(fleet.groups().len(), height);
+        let causes = fleet.causes().list();
+        let key = |cause: &Cause| (cause.kind, cause.message.clone());
+        self.causes.fit(causes.len(), causes_height);
+        if let Some(wanted) = &self.cause
+            && let Some(index) = causes.iter().position(|cause| key(cause) == *wanted)
+        {
+            self.causes.hold(index);
+        }
+        self.cause = causes.get(self.causes.index).map(|cause| key(cause));
+        self.prepare_log(fleet, height);
+    }
+
+    fn prepare_log(&mut self, fleet: &FleetState, height: usize) {
+        let filter = self.hosts.query.filter.text().to_lowercase();
+        self.log_lines.clear();
+        if self.view == View::Log {
+            let failures = self.hosts.query.failures_only;
+            let shown = fleet.log().iter().enumerate().filter(|(_, line)| {
+                let name = line.host.map_or("", |id| fleet.host_name(id));
+                let grave = !failures || line.level >= crate::control::LogLevel::Warn;
+                grave
+                    && (filter.is_empty()
+                        || name.to_lowercase().contains(&filter)
+                        || line.message.to_lowercase().contains(&filter))
+            });
+            self.log_lines.extend(shown.map(|(index, _)| index));
+        }
+        self.log.fit(self.log_lines.len(), height);
+        if !self.log_held {
+            self.log.go(usize::MAX);
+        }
+    }
+}
