@@ -43,6 +43,9 @@ pub enum JournalError {
         /// The newest runs.
         near: Vec<String>,
     },
+    /// The run was killed before anything was known of it.
+    #[error("the run in {} ended before its plan was recorded: there is nothing to show", .0.display())]
+    NoPlan(PathBuf),
     /// The start of several names.
     #[error("{name:?} is the start of several runs: {}; give more of it", of.join(", "))]
     Ambiguous {

@@ -70,7 +70,7 @@ impl Journal {
         self.folder.join(LOG)
     }
 
-    /// Records an event. Progress is dropped while the disk lags; anything else waits for it.
+    /// Records an event. Progress is dropped while the disk lags; anything else waits for it, and so does the caller then.
     pub fn write(&self, event: &Event) {
         let Some(queue) = &self.queue else { return };
         // A closed queue means that the thread ended; what it ended of is told by `trouble` and `close`.

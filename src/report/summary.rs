@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::Style;
 use super::outcome::outcome;
 use super::style::Ink;
 use super::text::{clean, wrap};
+use super::words::{begun, seconds, title};
 use crate::control::{Failure, FailureKind, HostId};
 use crate::deploy::{FailureGroup, Plan, StateName, Summary};
 use crate::fleet::{FleetState, HostRecord, fold_names};
-use crate::journal::rfc3339;
-use crate::units::{format_bytes, format_duration, plural};
+use crate::units::{format_bytes, plural};
 
 /// Columns of the text, with room for a ticket's quotation marks.
 const WIDTH: usize = 100;
@@ -74,8 +73,8 @@ impl Text<'_> {
     }
 
     fn facts(&mut self) {
-        let begun = rfc3339(self.fleet.started_at().unwrap_or(0));
-        self.fact("run", &format!("{}, begun {} {} UTC", self.plan.run, &begun[..10], &begun[11..19]));
+        let begun = begun(self.fleet.started_at().unwrap_or(0));
+        self.fact("run", &format!("{}, begun {begun}", self.plan.run));
         if let Some(info) = self.fleet.info().filter(|info| info.packed_bytes > 0) {
             let text = format!(
                 "{}: {} in {} files, folders and links, packed to {}",
@@ -213,7 +212,15 @@ impl Text<'_> {
         let (glyph, ink) = self.style.state(StateName::Failed);
         let title = format!("{glyph} {} on {}", group.kind, plural(group.hosts.len(), "host"));
         let names = self.names(&group.hosts);
-        let _ = writeln!(self.out, "  {}: {}", self.style.paint(ink, &title), clean(&names));
+        let names = clean(&names);
+        let fits = title.chars().count() + names.chars().count() + 4 <= WIDTH;
+        let title = self.style.paint(ink, &title);
+        if fits {
+            let _ = writeln!(self.out, "  {title}: {names}");
+        } else {
+            let _ = writeln!(self.out, "  {title}:");
+            self.paragraph(&names);
+        }
         let records: Vec<&HostRecord> = group.hosts.iter().filter_map(|id| self.fleet.host(*id)).collect();
         let sample = records.iter().find_map(|host| Some((*host, host.failure()?)));
         let phase = sample.map_or_else(String::new, |(_, failure)| format!("while {}: ", failure.phase));
@@ -334,15 +341,6 @@ impl Text<'_> {
     }
 }
 
-/// `murder deploy app-1.4`.
-pub(super) fn title(plan: &Plan) -> String {
-    if plan.tag.is_empty() {
-        format!("murder {}", plan.command)
-    } else {
-        format!("murder {} {}", plan.command, plan.tag)
-    }
-}
-
 /// Kinds of the failures of attempts before the last: `refused (2 times), lost`. Empty if there were none.
 fn earlier<'a>(hosts: impl Iterator<Item = &'a HostRecord>) -> String {
     let mut counts: BTreeMap<FailureKind, u32> = BTreeMap::new();
@@ -355,8 +353,4 @@ fn earlier<'a>(hosts: impl Iterator<Item = &'a HostRecord>) -> String {
         if count == 1 { kind.to_string() } else { format!("{kind} ({count} times)") }
     };
     counts.into_iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn seconds(seconds: f64) -> String {
-    format_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }

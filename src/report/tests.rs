@@ -2,7 +2,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::control::{HostId, LogLevel, RunId};
+use crate::control::{Failure, FailureKind, HostId, LogLevel, Phase, RunId};
 use crate::deploy::{Body, Event, HostState, Plan};
 use crate::fleet::FleetState;
 use crate::journal::script::{self, START, Script};
@@ -114,6 +114,27 @@ fn the_summary_without_activation_says_how_to_activate() {
         }
     }
     insta::assert_snapshot!(summary(&fleet(&events), &style()));
+}
+
+#[test]
+fn hosts_that_failed_alike_are_one_entry_with_folded_names() {
+    let mut script = Script::new(script::plan(60));
+    script.started();
+    let lost = Failure::new(Phase::Fetching, FailureKind::Lost, "the connection ended");
+    let full = Failure {
+        detail: (1..9).map(|line| format!("word {line}")).collect(),
+        ..Failure::new(Phase::Checking, FailureKind::DiskFull, "/srv has too little space for 231 MB")
+    };
+    for id in 3..43 {
+        script.host(id, 1, HostState::Fetching).host(id, 1, HostState::Failed(lost.clone()));
+        script.host(id, 2, HostState::Checking).host(id, 2, HostState::Failed(full.clone()));
+    }
+    for id in (0..60).step_by(2).filter(|id| !(3..43).contains(id)) {
+        script.host(id, 1, HostState::Failed(lost.clone()));
+    }
+    let text = summary(&fleet(&script.events), &style());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!(text);
 }
 
 #[test]
