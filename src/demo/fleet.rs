@@ -149,8 +149,8 @@ impl DemoFleet {
             let fault = faults.get(index).copied().flatten();
             let key = fleet.add(index, made, fault, options.rate, &login)?;
             if let Some(host) = fleet.hosts.last() {
-                let address = host.address;
-                let _ = writeln!(known_hosts, "[{}]:{} {key}", address.ip(), address.port());
+                let (address, port) = (host.address.ip(), host.address.port());
+                let _ = writeln!(known_hosts, "[{address}]:{port},[{}]:{port} {key}", host.name);
             }
         }
         fs::write(&fleet.known_hosts, known_hosts).map_err(DemoError::io("write", &fleet.known_hosts))?;
