@@ -4,4 +4,5 @@ pub mod control;
 #[cfg(feature = "operator")]
 pub mod deploy;
 pub mod payload;
+pub mod swarm;
 pub mod units;
