@@ -1,6 +1,7 @@
 //! Moving pieces: the hosts' engine and what it speaks with the seeder.
 
 mod bitset;
+pub mod engine;
 pub mod limiter;
 pub mod noise;
 pub mod picker;
