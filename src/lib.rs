@@ -1,5 +1,6 @@
 //! Ship a release to thousands of hosts over a BitTorrent swarm, and watch it arrive.
 
+pub mod agent;
 #[cfg(feature = "operator")]
 pub mod app;
 #[cfg(feature = "operator")]
