@@ -29,9 +29,8 @@ const MOST_ROUNDS: usize = 10;
 pub(super) enum LoginError {
     /// For good: the host said no, or a question could not be asked. Never tried again by itself.
     Refused(SshError),
-    /// The connection ended before there was an answer. `asked`: the user was asked meanwhile, and may have taken longer
-    /// than the host waits.
-    Gone { reason: String, asked: bool },
+    /// The connection ended before there was an answer, as it does when the user takes longer than the host waits.
+    Gone(String),
     /// No answer in time.
     Silent,
 }
@@ -59,7 +58,6 @@ pub(super) struct State {
     partial: bool,
     offered: usize,
     rsa_hash: Option<Option<HashAlg>>,
-    asked: bool,
     asking: AtomicBool,
 }
 
@@ -155,7 +153,7 @@ impl Login<'_> {
             self.state.tried.push(format!("{what}: {reason}"));
             return LoginError::Refused(self.refused());
         }
-        LoginError::Gone { reason: format!("{reason} (at {what})"), asked: self.state.asked }
+        LoginError::Gone(format!("{reason} (at {what})"))
     }
 
     async fn keys(&mut self) -> Result<bool, LoginError> {
@@ -281,7 +279,6 @@ impl Login<'_> {
             Candidate::File { file, certificate } => (file, certificate),
         };
         if self.keys.open(file).is_none() {
-            self.state.asked = true;
             (self.before_question)();
         }
         let mut signer = FileSigner {
@@ -321,7 +318,6 @@ impl Login<'_> {
 
     /// An answer of the user's, and the dial's place given up meanwhile.
     async fn ask(&mut self, key: &str, prompt: &str, echo: bool) -> Result<Answer, LoginError> {
-        self.state.asked = true;
         (self.before_question)();
         let answer = self.questions.answer(key, prompt, echo).await;
         answer.map_err(|none| {

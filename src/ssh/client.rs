@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -11,6 +11,7 @@ use super::ask::{Ask, NobodyToAsk};
 use super::dial::Dialer;
 use super::host_key::HostKeyPolicy;
 use super::local::Local;
+use super::openssh::{self, Master, SocketFolder};
 use super::session::Session;
 
 /// Threads of the runtime that all connections live on: they did 2,900 logins a second, and a key exchange that takes 60 ms
@@ -137,12 +138,26 @@ pub(super) struct Shared {
     pub(super) dialer: Arc<Dialer>,
     pub(super) launches: Semaphore,
     pub(super) uploads: Semaphore,
+    /// Places for hosts of the system's `ssh`.
+    pub(super) openssh: Arc<Semaphore>,
+    sockets: Mutex<Weak<SocketFolder>>,
     runtime: Option<Runtime>,
 }
 
 impl Shared {
     pub(super) fn runtime(&self) -> &tokio::runtime::Handle {
         self.dialer.runtime()
+    }
+
+    /// The folder of control sockets, made when it is needed.
+    pub(super) fn sockets(&self) -> std::io::Result<Arc<SocketFolder>> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = sockets.upgrade() {
+            return Ok(folder);
+        }
+        let folder = Arc::new(SocketFolder::create()?);
+        *sockets = Arc::downgrade(&folder);
+        Ok(folder)
     }
 
     /// Runs something on our runtime; it is stopped when the caller does not wait any more.
@@ -183,6 +198,8 @@ impl Client {
                 dialer,
                 launches: Semaphore::new(fanout),
                 uploads: Semaphore::new(UPLOADS),
+                openssh: Arc::new(Semaphore::new(openssh::MOST_HOSTS)),
+                sockets: Mutex::default(),
                 runtime: Some(runtime),
             }),
         })
@@ -193,8 +210,17 @@ impl Client {
         let shared = Arc::clone(&self.shared);
         let target = target.clone();
         let work = async move {
-            let (connection, route) = shared.dialer.connect(target, Vec::new(), 0).await?;
-            Ok(Session::russh(connection, &route, shared))
+            match target.transport {
+                Transport::Russh => {
+                    let (connection, route) = shared.dialer.connect(target, Vec::new(), 0).await?;
+                    Ok(Session::russh(connection, &route, shared))
+                }
+                Transport::Openssh => {
+                    let route = shared.dialer.resolver.route(&target, &[]).await?;
+                    let master = Master::connect(&shared, &target, &route).await?;
+                    Ok(Session::openssh(master, &route, shared))
+                }
+            }
         };
         self.shared.run(work).await
     }

@@ -68,8 +68,10 @@ struct Places(Vec<OwnedSemaphorePermit>);
 
 /// Why one try failed.
 enum Failed {
-    /// The host hung up: it may be busy.
+    /// The host hung up before the login: it may be busy.
     HungUp(String),
+    /// It hung up during the login. Once, that may be because the user took long to answer.
+    Dropped(String),
     For(SshError),
 }
 
@@ -127,7 +129,8 @@ impl Dialer {
         depth: usize,
     ) -> Result<Connection, SshError> {
         let check = self.host_key_check(route).await?;
-        let mut last = String::new();
+        let give_up = |tried| SshError::Refused { host: route.name.clone(), tried, retryable: true };
+        let (mut last, mut dropped) = (String::new(), false);
         for n in 0..TRIES {
             if n > 0 {
                 let pause = BACKOFF * 2_u32.pow(n - 1);
@@ -137,12 +140,13 @@ impl Dialer {
                 Ok(connection) => return Ok(connection),
                 Err(Failed::For(error)) => return Err(error),
                 Err(Failed::HungUp(reason)) => last = reason,
+                Err(Failed::Dropped(reason)) if dropped => return Err(give_up(reason)),
+                Err(Failed::Dropped(reason)) => (last, dropped) = (reason, true),
             }
         }
-        let tried = format!(
+        Err(give_up(format!(
             "{last}, {TRIES} times; sshd drops logins beyond its MaxStartups, or punishes our address"
-        );
-        Err(SshError::Refused { host: route.name.clone(), tried, retryable: true })
+        )))
     }
 
     async fn host_key_check(&self, route: &Route) -> Result<Arc<HostKeyCheck>, SshError> {
@@ -186,7 +190,7 @@ impl Dialer {
         match login.run().await {
             Ok(()) => Ok(connection),
             Err(LoginError::Refused(error)) => Err(Failed::For(error)),
-            Err(LoginError::Gone { reason, .. }) => Err(Failed::HungUp(format!("{address}: {reason}"))),
+            Err(LoginError::Gone(reason)) => Err(Failed::Dropped(format!("{address}: {reason}"))),
             Err(LoginError::Silent) => Err(Failed::For(SshError::Timeout {
                 host: route.name.clone(),
                 tried: format!("{address}: no answer to the login as {}", route.user),

@@ -70,6 +70,14 @@ pub enum HostKeyError {
         /// Why its certificate did not count, and whom the key belongs to.
         also: String,
     },
+    /// The system's `ssh` refused it.
+    #[error("ssh refuses the host key of {host}: {words}")]
+    Refused {
+        /// The host and its address.
+        host: String,
+        /// What `ssh` said.
+        words: String,
+    },
 }
 
 /// Checks the key of one connection, and again at each key exchange.

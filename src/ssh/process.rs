@@ -104,17 +104,13 @@ pub(super) async fn wait(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
 pub struct Loopback {
     stdin: Stdin,
     stdout: Reader,
-}
-
-impl Loopback {
-    pub(super) fn new(stdin: Stdin, stdout: Reader) -> Self {
-        Self { stdin, stdout }
-    }
+    /// A process ends when nobody holds this.
+    _exit: watch::Receiver<Option<Exit>>,
 }
 
 impl From<Process> for Loopback {
     fn from(process: Process) -> Self {
-        Self::new(process.stdin, process.stdout)
+        Self { stdin: process.stdin, stdout: process.stdout, _exit: process.exit }
     }
 }
 

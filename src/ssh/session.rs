@@ -7,6 +7,7 @@ use super::SshError;
 use super::channel::{Lane, run};
 use super::client::Shared;
 use super::connection::Connection;
+use super::openssh::Master;
 use super::process::{Loopback, Process};
 use super::resolve::Route;
 
@@ -32,6 +33,7 @@ pub(super) struct Inner {
 
 enum Link {
     Russh(Connection),
+    Openssh(Master),
 }
 
 /// Whether what goes over a channel is much or must be prompt.
@@ -44,6 +46,10 @@ pub(super) enum Load {
 impl Session {
     pub(super) fn russh(connection: Connection, route: &Route, shared: Arc<Shared>) -> Self {
         Self::new(Link::Russh(connection), route, shared)
+    }
+
+    pub(super) fn openssh(master: Master, route: &Route, shared: Arc<Shared>) -> Self {
+        Self::new(Link::Openssh(master), route, shared)
     }
 
     fn new(link: Link, route: &Route, shared: Arc<Shared>) -> Self {
@@ -80,6 +86,7 @@ impl Session {
     pub fn is_closed(&self) -> bool {
         match &self.inner.link {
             Link::Russh(connection) => connection.is_closed(),
+            Link::Openssh(master) => master.is_closed(),
         }
     }
 
@@ -87,6 +94,7 @@ impl Session {
     pub async fn close(&self) {
         match &self.inner.link {
             Link::Russh(connection) => connection.disconnect().await,
+            Link::Openssh(master) => master.disconnect().await,
         }
     }
 }
@@ -94,64 +102,73 @@ impl Session {
 impl Inner {
     pub(super) async fn exec(&self, command: &str, load: Load) -> Result<Process, SshError> {
         match &self.link {
-            Link::Russh(connection) => {
-                let channel = connection.handle.channel_open_session().await;
-                let channel = match channel {
-                    Ok(channel) => channel,
-                    Err(russh::Error::ChannelOpenFailure(failure)) => {
-                        let reason = connection.words.why_not_open(&failure).await;
-                        return Err(SshError::Launch {
-                            host: self.host.clone(),
-                            reason: format!("sshd opens no channel for a command: {reason}"),
-                            words: Vec::new(),
-                        });
-                    }
-                    Err(_) => return Err(self.lost("while a command was started")),
-                };
-                let started = channel.exec(true, command).await;
-                started.map_err(|_| self.lost("while a command was started"))?;
-                let lane = match load {
-                    Load::Control => Lane::Control,
-                    Load::Bulk => Lane::Bulk(Arc::clone(&connection.pace)),
-                };
-                Ok(run(self.shared.runtime(), channel, lane))
-            }
+            Link::Russh(connection) => self.exec_russh(connection, command, load).await,
+            Link::Openssh(master) => master.exec(self.shared.runtime(), command),
         }
+    }
+
+    async fn exec_russh(
+        &self,
+        connection: &Connection,
+        command: &str,
+        load: Load,
+    ) -> Result<Process, SshError> {
+        let channel = match connection.handle.channel_open_session().await {
+            Ok(channel) => channel,
+            Err(russh::Error::ChannelOpenFailure(failure)) => {
+                let reason = connection.words.why_not_open(&failure).await;
+                return Err(SshError::Launch {
+                    host: self.host.clone(),
+                    reason: format!("sshd opens no channel for a command: {reason}"),
+                    words: Vec::new(),
+                });
+            }
+            Err(_) => return Err(self.lost("while a command was started")),
+        };
+        let started = channel.exec(true, command).await;
+        started.map_err(|_| self.lost("while a command was started"))?;
+        let lane = match load {
+            Load::Control => Lane::Control,
+            Load::Bulk => Lane::Bulk(Arc::clone(&connection.pace)),
+        };
+        Ok(run(self.shared.runtime(), channel, lane))
     }
 
     async fn open_loopback(&self, port: u16) -> Result<Loopback, SshError> {
         match &self.link {
-            Link::Russh(connection) => {
-                if self.no_forwarding.load(Ordering::Relaxed) {
-                    return self.pipe(port).await;
-                }
-                let opened = connection
-                    .handle
-                    .channel_open_direct_tcpip("127.0.0.1", u32::from(port), "127.0.0.1", 0)
-                    .await;
-                match opened {
-                    Ok(channel) => {
-                        let lane = Lane::Bulk(Arc::clone(&connection.pace));
-                        Ok(run(self.shared.runtime(), channel, lane).into())
-                    }
-                    Err(russh::Error::ChannelOpenFailure(
-                        ChannelOpenFailure::AdministrativelyProhibited
-                        | ChannelOpenFailure::UnknownChannelType,
-                    )) => {
-                        self.no_forwarding.store(true, Ordering::Relaxed);
-                        self.pipe(port).await
-                    }
-                    Err(russh::Error::ChannelOpenFailure(failure)) => {
-                        let reason = connection.words.why_not_open(&failure).await;
-                        Err(SshError::Refused {
-                            host: self.host.clone(),
-                            tried: format!("port {port} of its loopback: {reason}"),
-                            retryable: true,
-                        })
-                    }
-                    Err(_) => Err(self.lost("while a stream was opened")),
-                }
+            Link::Russh(connection) => self.forward_russh(connection, port).await,
+            // Whether a forwarding succeeds cannot be seen from outside of ssh.
+            Link::Openssh(_) if self.agent_path.get().is_some() => self.pipe(port).await,
+            Link::Openssh(master) => Ok(master.forward(self.shared.runtime(), port)?.into()),
+        }
+    }
+
+    async fn forward_russh(&self, connection: &Connection, port: u16) -> Result<Loopback, SshError> {
+        if self.no_forwarding.load(Ordering::Relaxed) {
+            return self.pipe(port).await;
+        }
+        let opened =
+            connection.handle.channel_open_direct_tcpip("127.0.0.1", u32::from(port), "127.0.0.1", 0).await;
+        match opened {
+            Ok(channel) => {
+                let lane = Lane::Bulk(Arc::clone(&connection.pace));
+                Ok(run(self.shared.runtime(), channel, lane).into())
             }
+            Err(russh::Error::ChannelOpenFailure(
+                ChannelOpenFailure::AdministrativelyProhibited | ChannelOpenFailure::UnknownChannelType,
+            )) => {
+                self.no_forwarding.store(true, Ordering::Relaxed);
+                self.pipe(port).await
+            }
+            Err(russh::Error::ChannelOpenFailure(failure)) => {
+                let reason = connection.words.why_not_open(&failure).await;
+                Err(SshError::Refused {
+                    host: self.host.clone(),
+                    tried: format!("port {port} of its loopback: {reason}"),
+                    retryable: true,
+                })
+            }
+            Err(_) => Err(self.lost("while a stream was opened")),
         }
     }
 
@@ -173,6 +190,7 @@ impl Inner {
     pub(super) fn lost(&self, when: &str) -> SshError {
         let words = match &self.link {
             Link::Russh(connection) => connection.words.goodbye(),
+            Link::Openssh(master) => master.goodbye(),
         };
         let reason = match words {
             Some(words) => format!("the connection ended {when}: {words}"),

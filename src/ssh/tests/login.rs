@@ -176,11 +176,10 @@ async fn causes_before_the_login_are_told_apart_with_the_address() {
         ..user.options()
     })
     .unwrap();
-    let server = open_server(&user, Behaviour::default()).await;
-    let closed = server.port;
-    server.stop();
-    drop(server);
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    // Bound, so that nobody else takes the port, and not listening.
+    let unheard = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    unheard.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    let closed = unheard.local_addr().unwrap().as_socket().unwrap().port();
     let refused = client.connect(&user.target(closed)).await.err().unwrap();
     assert_eq!(refused.kind(), FailureKind::Refused, "{refused}");
     assert!(refused.to_string().contains(&format!("127.0.0.1:{closed}: connection refused")), "{refused}");
@@ -222,25 +221,3 @@ async fn what_is_no_ssh_server_is_said_so_without_a_second_try() {
     let error = user.client().connect(&user.target(port)).await.err().unwrap();
     assert_eq!((error.kind(), error.retryable()), (FailureKind::Refused, false), "{error}");
 }
-
-/// The system's randomness, as ssh-key wants it.
-struct SystemRandom;
-
-impl russh::keys::ssh_key::rand_core::TryRng for SystemRandom {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(getrandom::u32().unwrap())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(getrandom::u64().unwrap())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        getrandom::fill(bytes).unwrap();
-        Ok(())
-    }
-}
-
-impl russh::keys::ssh_key::rand_core::TryCryptoRng for SystemRandom {}

@@ -93,15 +93,7 @@ impl User {
 }
 
 fn new_key(algorithm: Algorithm) -> PrivateKey {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).unwrap();
-    match algorithm {
-        Algorithm::Ed25519 => {
-            use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
-            PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), "test").unwrap()
-        }
-        other => panic!("make {other} keys with ssh-keygen"),
-    }
+    PrivateKey::random(&mut SystemRandom, algorithm).unwrap()
 }
 
 /// Reads all of a command's standard output and how it ended.
@@ -121,3 +113,25 @@ fn installed(name: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// The system's randomness, as ssh-key wants it.
+struct SystemRandom;
+
+impl russh::keys::ssh_key::rand_core::TryRng for SystemRandom {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(getrandom::u32().unwrap())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(getrandom::u64().unwrap())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        getrandom::fill(bytes).unwrap();
+        Ok(())
+    }
+}
+
+impl russh::keys::ssh_key::rand_core::TryCryptoRng for SystemRandom {}

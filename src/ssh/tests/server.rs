@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, MethodKind, Meth
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::new_key;
 
@@ -34,7 +34,7 @@ pub(super) struct Behaviour {
     /// Printed before each command, as a login shell's files may do.
     pub(super) noise: &'static str,
     pub(super) environment: Vec<(&'static str, String)>,
-    /// Bytes a second that are read from the connection.
+    /// Bytes a second that are read from the connection, which can then be cut.
     pub(super) slow: Option<usize>,
 }
 
@@ -63,6 +63,7 @@ pub(super) struct Seen {
     pub(super) connections: AtomicUsize,
     pub(super) logins: AtomicUsize,
     pub(super) refusals: AtomicUsize,
+    cut: CancellationToken,
 }
 
 /// An SSH server in this process; commands are real processes.
@@ -114,10 +115,12 @@ impl Server {
     pub(super) fn count(&self, what: impl Fn(&Seen) -> &AtomicUsize) -> usize {
         what(&self.seen).load(Ordering::SeqCst)
     }
+}
 
-    /// No more connections.
-    pub(super) fn stop(&self) {
-        self.accepting.abort();
+impl Server {
+    /// Ends all slow connections without a word.
+    pub(super) fn cut(&self) {
+        self.seen.cut.cancel();
     }
 }
 
@@ -129,16 +132,15 @@ impl Drop for Server {
 
 async fn accept(listener: TcpListener, config: Arc<Config>, guest: Guest) {
     loop {
-        let (stream, peer) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
         let n = guest.seen.connections.fetch_add(1, Ordering::SeqCst);
         if n < guest.behaviour.hang_up {
             continue;
         }
-        let (config, mut guest) = (Arc::clone(&config), guest.clone());
-        guest.port_of(peer);
+        let (config, guest) = (Arc::clone(&config), guest.clone());
         tokio::spawn(async move {
             let stream = match guest.behaviour.slow {
-                Some(rate) => throttled(stream, rate),
+                Some(rate) => throttled(stream, rate, guest.seen.cut.clone()),
                 None => Box::new(stream) as Box<dyn Wire>,
             };
             if let Ok(session) = russh::server::run_stream(config, stream, guest).await {
@@ -152,21 +154,27 @@ trait Wire: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Wire for S {}
 
 /// A link that takes so many bytes a second from the client, with little room in between.
-fn throttled(stream: TcpStream, rate: usize) -> Box<dyn Wire> {
+fn throttled(stream: TcpStream, rate: usize, cut: CancellationToken) -> Box<dyn Wire> {
     socket2::SockRef::from(&stream).set_recv_buffer_size(16 * 1024).unwrap();
     let (near, far) = tokio::io::duplex(16 * 1024);
     let (mut read, mut write) = stream.into_split();
     let (mut up, mut down) = tokio::io::split(far);
     tokio::spawn(async move {
-        let mut buffer = vec![0; 4096];
-        while let Ok(n @ 1..) = read.read(&mut buffer).await {
-            if down.write_all(&buffer[..n]).await.is_err() {
-                break;
+        let read_slowly = async {
+            let mut buffer = vec![0; 4096];
+            while let Ok(n @ 1..) = read.read(&mut buffer).await {
+                if down.write_all(&buffer[..n]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs_f64(n as f64 / rate as f64)).await;
             }
-            tokio::time::sleep(Duration::from_secs_f64(n as f64 / rate as f64)).await;
+        };
+        tokio::select! {
+            () = read_slowly => {}
+            _ = tokio::io::copy(&mut up, &mut write) => {}
+            () = cut.cancelled() => {}
         }
     });
-    tokio::spawn(async move { tokio::io::copy(&mut up, &mut write).await });
     Box::new(near)
 }
 
@@ -179,10 +187,6 @@ struct Guest {
 }
 
 impl Guest {
-    fn port_of(&mut self, _peer: SocketAddr) {
-        self.channels.clear();
-    }
-
     fn judge(&self, right: bool) -> Auth {
         if right {
             self.seen.logins.fetch_add(1, Ordering::SeqCst);
