@@ -380,8 +380,10 @@ impl Sim {
         let unpacking = host.state == StateName::Unpacking;
         let left = host.left_ms.max(0) as f64 / 4000.0;
         let share = |neighbour: usize| 1.0 + ((index * 7 + neighbour * 13) % 10) as f64;
-        let neighbours: Vec<usize> =
+        let mut neighbours: Vec<usize> =
             (1..=8).map(|step| (index + step * step + step) % count).filter(|other| *other != index).collect();
+        neighbours.sort_unstable();
+        neighbours.dedup();
         let all: f64 = neighbours.iter().map(|other| share(*other)).sum::<f64>().max(1.0);
         let from_others = (host.done - host.seeder).max(0.0);
         let mut links: Vec<LinkCount> = neighbours

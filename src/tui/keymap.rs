@@ -72,15 +72,15 @@ pub(super) const TABLE: &[Row] = rows! {
     Move {
         Action::Down, "down", ["j", "Down"], "down", "the next row";
         Action::Up, "up", ["k", "Up"], "up", "the row before";
-        Action::Left, "left", ["h", "Left"], "left", "the cell to the left; the group before";
-        Action::Right, "right", ["l", "Right"], "right", "the cell to the right; the next group";
+        Action::Left, "left", ["h", "Left"], "left", "the cell to the left";
+        Action::Right, "right", ["l", "Right"], "right", "the cell to the right";
         Action::Top, "top", ["g g", "Home"], "top", "the first row";
         Action::Bottom, "bottom", ["G", "End"], "bottom", "the last row";
         Action::PageDown, "page-down", ["PgDn"], "page down", "a page down";
         Action::PageUp, "page-up", ["PgUp"], "page up", "a page up";
         Action::HalfDown, "half-down", ["^d"], "half down", "half a page down";
         Action::HalfUp, "half-up", ["^u"], "half up", "half a page up";
-        Action::Open, "open", ["Enter"], "open", "open the host, or the hosts of a group or cause";
+        Action::Open, "open", ["Enter"], "open", "open the host, or a group's or cause's hosts";
         Action::Back, "back", ["Esc"], "back", "close, clear the filter, go back";
     }
     Look {
@@ -92,11 +92,11 @@ pub(super) const TABLE: &[Row] = rows! {
         Action::Show(View::Swarm), "swarm", ["6"], "swarm", "pieces by copies, who feeds whom";
         Action::NextView, "next-view", ["Tab"], "next view", "the next view";
         Action::PreviousView, "previous-view", ["S-Tab"], "previous view", "the view before";
-        Action::Filter, "filter", ["/"], "filter", "show only what matches: web !db state:failed group:x kind:auth ring=canary";
+        Action::Filter, "filter", ["/"], "filter", "only hosts that match: web !db state:failed";
         Action::NextMatch, "next-match", ["n"], "next", "the next match";
         Action::PreviousMatch, "previous-match", ["N"], "previous", "the match before";
         Action::FailuresOnly, "failures-only", ["f"], "failures only", "only failed hosts, or all again";
-        Action::Sort, "sort", ["s"], "sort", "the next order: attention, inventory, name, progress, rate, attempts, rack";
+        Action::Sort, "sort", ["s"], "sort", "the next order, from attention to rack";
         Action::Reverse, "reverse", ["S"], "reverse", "turn the order round";
         Action::Mark, "mark", ["Space"], "mark", "mark the row, or take its mark off";
         Action::MarkRange, "mark-range", ["v"], "range", "mark from here to where v is pressed again";
@@ -104,23 +104,23 @@ pub(super) const TABLE: &[Row] = rows! {
         Action::ClearMarks, "clear-marks", ["\\"], "clear marks", "take all marks off";
     }
     Act {
-        Action::Retry, "retry", ["r"], "retry", "try the selected or marked hosts again, or all of a cause";
+        Action::Retry, "retry", ["r"], "retry", "try selected or marked hosts again";
         Action::RetryFailed, "retry-failed", ["R"], "retry failed", "try every failed host again (asks)";
-        Action::Cancel, "cancel", ["x"], "cancel", "give up the selected or marked hosts (asks)";
+        Action::Cancel, "cancel", ["x"], "cancel", "give up selected or marked hosts (asks)";
         Action::Stop, "stop", ["X"], "stop", "stop the deployment (asks)";
         Action::Activate, "activate", ["A"], "activate", "activate what is staged now";
         Action::Rollback, "rollback", ["B"], "roll back", "back to what was current before (asks)";
-        Action::Throttle, "throttle", ["t"], "throttle", "limit the rate of each host, or of the seeder";
+        Action::Throttle, "throttle", ["t"], "throttle", "limit the rate of each host";
         Action::CommandLine, "command", [":"], "command", "a command line, with completion";
-        Action::CopyHost, "copy-host", ["y"], "copy", "copy the names of the selected or marked hosts";
-        Action::CopyError, "copy-error", ["Y"], "copy error", "copy the error with all that is known of it";
+        Action::CopyHost, "copy-host", ["y"], "copy", "copy names of selected or marked hosts";
+        Action::CopyError, "copy-error", ["Y"], "copy error", "copy the error, all that is known of it";
     }
     Screen {
         Action::Help, "help", ["?", "F1"], "help", "this help";
         Action::Freeze, "freeze", ["z"], "freeze", "hold the picture still; the run goes on";
-        Action::Mouse, "mouse", ["M"], "mouse", "let the mouse select and scroll, or leave it to the terminal";
+        Action::Mouse, "mouse", ["M"], "mouse", "let the mouse select and scroll, or not";
         Action::Redraw, "redraw", ["^l"], "redraw", "draw everything anew";
-        Action::Suspend, "suspend", ["^z"], "suspend", "back to the shell; agents stay for 30 minutes";
+        Action::Suspend, "suspend", ["^z"], "suspend", "to the shell; agents stay for 30 minutes";
         Action::Quit, "quit", ["q"], "quit", "leave (asks while hosts are in flight)";
         Action::Interrupt, "interrupt", ["^c"], "interrupt", "stop cleanly; a second time: at once";
     }
@@ -374,6 +374,13 @@ mod tests {
         keymap.check().unwrap();
         let names: std::collections::BTreeSet<_> = TABLE.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn the_help_fits_beside_itself() {
+        for row in TABLE {
+            assert!(row.long.chars().count() <= 45, "{}", row.long);
+        }
     }
 
     #[test]

@@ -150,9 +150,10 @@ impl Ui {
         match self.view {
             View::Failures => self.selected_cause(fleet).map(|cause| cause.hosts.iter().copied().collect()),
             View::Groups => self.selected_group(fleet).map(|group| group.hosts.clone()),
-            View::Log => self.log_host(fleet).map(|id| vec![id]),
+            View::Log => self.log_host(fleet).filter(|_| self.log_held).map(|id| vec![id]),
             View::Grid => self.selected_host(fleet).map(|id| vec![id]),
-            View::Hosts | View::Swarm => Some(self.hosts.targets()),
+            View::Hosts => Some(self.hosts.targets()),
+            View::Swarm => None,
         }
         .unwrap_or_default()
     }

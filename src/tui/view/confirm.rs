@@ -57,7 +57,10 @@ pub(super) fn panel(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, columns:
         width,
         height,
     };
-    Clear.render(rect, buffer);
+    // A column more on both sides, so that it stands apart from what is behind.
+    let around = Rect { x: rect.x.saturating_sub(1), width: rect.width + 2, ..rect };
+    Clear.render(around.intersection(area), buffer);
+    buffer.set_style(around.intersection(area), scene.theme.panel);
     buffer.set_style(rect, scene.theme.panel);
     let border = if scene.symbols.rule.is_ascii() { ASCII_BORDER } else { ratatui::symbols::border::ROUNDED };
     if width < 8 || height < 3 {

@@ -13,17 +13,19 @@ use crate::units::{format_bytes, format_clock, format_duration, format_rate};
 
 use super::frame::Scene;
 use super::hosts::attempt;
-use super::pen::level;
+use super::pen::{level, wrap};
 
 /// Columns of the words at the left.
 const LABEL: usize = 10;
+/// Text is not broken into fewer columns than these.
+const MEANEST: usize = 20;
 /// Neighbours that are named; the rest is a number.
 const NAMED: usize = 5;
 
 /// Everything about one host.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, id: HostId) {
     let Some(host) = scene.fleet.host(id) else { return };
-    let lines = lines(scene, id, host, false);
+    let lines = lines(scene, id, host, usize::from(area.width), false);
     let most = lines.len().saturating_sub(usize::from(area.height));
     let from = scene.ui.detail_scroll.min(most);
     for (row, line) in lines.iter().skip(from).take(usize::from(area.height)).enumerate() {
@@ -34,8 +36,15 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, id: HostI
     }
 }
 
-/// All lines about a host; `short` leaves out the air between them.
-pub(super) fn lines<'a>(scene: &Scene<'a>, id: HostId, host: &'a HostRecord, short: bool) -> Vec<Line<'a>> {
+/// All lines about a host for so many columns; `short` leaves out the air between them.
+pub(super) fn lines<'a>(
+    scene: &Scene<'a>,
+    id: HostId,
+    host: &'a HostRecord,
+    columns: usize,
+    short: bool,
+) -> Vec<Line<'a>> {
+    let room = columns.saturating_sub(LABEL + 3).max(MEANEST);
     let mut lines = Vec::new();
     let air = |lines: &mut Vec<Line<'a>>| {
         if !short && lines.last().is_some_and(|line: &Line<'_>| !line.spans.is_empty()) {
@@ -44,31 +53,13 @@ pub(super) fn lines<'a>(scene: &Scene<'a>, id: HostId, host: &'a HostRecord, sho
     };
     title(scene, id, host, &mut lines);
     air(&mut lines);
-    if let Some(failure) = host.failure() {
-        let theme = scene.theme;
-        lines.push(labelled(
-            scene,
-            failure.kind.as_str(),
-            theme.fail,
-            vec![Span::styled(failure.message.as_str(), theme.strong)],
-        ));
-        let key = scene.keymap.key(Action::Retry);
-        lines.push(labelled(
-            scene,
-            "",
-            theme.muted,
-            vec![
-                Span::styled(key, theme.key),
-                Span::styled(" retries it  ", theme.text),
-                Span::styled(failure.kind.advice(), theme.muted),
-            ],
-        ));
+    if failure(scene, host, room, &mut lines) {
         air(&mut lines);
     }
-    phases(scene, host, &mut lines);
-    transfer(scene, host, &mut lines);
+    phases(scene, host, room, &mut lines);
+    transfer(scene, host, room, &mut lines);
     air(&mut lines);
-    attempts(scene, host, &mut lines);
+    attempts(scene, host, room, &mut lines);
     air(&mut lines);
     said(scene, host, &mut lines);
     lines
@@ -79,6 +70,31 @@ fn labelled<'a>(scene: &Scene<'a>, label: &str, style: Style, mut spans: Vec<Spa
     let style = if style == Style::default() { scene.theme.muted } else { style };
     spans.insert(0, Span::styled(label, style));
     Line::from(spans)
+}
+
+/// Text behind a label, on as many lines as it takes.
+fn told<'a>(scene: &Scene<'a>, label: &str, text: &str, style: Style, room: usize, lines: &mut Vec<Line<'a>>) {
+    for (index, line) in wrap(text, room).into_iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        lines.push(labelled(scene, label, Style::default(), vec![Span::styled(line, style)]));
+    }
+}
+
+/// Why it failed and what to do. False if it did not.
+fn failure<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) -> bool {
+    let theme = scene.theme;
+    let Some(failure) = host.failure() else { return false };
+    for (index, line) in wrap(&failure.message, room).into_iter().enumerate() {
+        let label = if index == 0 { failure.kind.as_str() } else { "" };
+        lines.push(labelled(scene, label, theme.fail, vec![Span::styled(line, theme.strong)]));
+    }
+    let key = vec![
+        Span::styled(scene.keymap.key(Action::Retry), theme.key),
+        Span::styled(" tries it again", theme.text),
+    ];
+    told(scene, "what to do", failure.kind.advice(), theme.text, room, lines);
+    lines.push(labelled(scene, "", theme.muted, key));
+    true
 }
 
 fn title<'a>(scene: &Scene<'a>, id: HostId, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) {
@@ -117,31 +133,35 @@ fn title<'a>(scene: &Scene<'a>, id: HostId, host: &'a HostRecord, lines: &mut Ve
     lines.push(Line::styled(facts.join(&format!(" {dot} ")), theme.muted));
 }
 
-fn phases<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) {
+fn phases<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {
     let theme = scene.theme;
-    let mut spans = Vec::new();
+    let mut rows: Vec<(usize, Vec<Span<'a>>)> = vec![(0, Vec::new())];
     for span in host.spans().iter().filter(|span| span.state != StateName::Staged || span.end.is_none()) {
         let lasts = span.end.is_none() && span.state == host.name();
         if span.state == StateName::Queued && span.millis(scene.now) < 100 {
             continue;
         }
         let took = format_duration(Duration::from_millis(span.millis(scene.now)));
-        let style = if lasts { theme.accent } else { theme.muted };
-        spans.push(Span::styled(format!("{} ", span.state), style));
-        spans.push(Span::styled(took, theme.text));
-        spans.push(Span::styled(if lasts { format!("{}  ", scene.symbols.ellipsis) } else { "  ".to_owned() }, theme.muted));
+        let word = format!("{} ", span.state);
+        let time = if lasts { format!("{took} so far") } else { took };
+        let width = word.len() + time.len() + 3;
+        if rows.last().is_some_and(|(used, _)| used + width > room) {
+            rows.push((0, Vec::new()));
+        }
+        if let Some((used, spans)) = rows.last_mut() {
+            *used += width;
+            spans.push(Span::styled(word, if lasts { theme.accent } else { theme.muted }));
+            spans.push(Span::styled(format!("{time}   "), theme.text));
+        }
     }
-    if spans.is_empty() {
-        spans.push(Span::styled("not begun", theme.muted));
+    for (index, (used, spans)) in rows.into_iter().enumerate() {
+        let spans = if used == 0 { vec![Span::styled("not begun", theme.muted)] } else { spans };
+        lines.push(labelled(scene, if index == 0 { "phases" } else { "" }, Style::default(), spans));
     }
-    lines.push(labelled(scene, "phases", Style::default(), spans));
-    let why = host.why_slow(scene.now);
-    if !why.is_empty() {
-        lines.push(labelled(scene, "its time", Style::default(), vec![Span::styled(why, theme.text)]));
-    }
+    told(scene, "its time", &host.why_slow(scene.now), theme.text, room, lines);
 }
 
-fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) {
+fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     if host.rates().is_empty() {
         return;
@@ -172,12 +192,10 @@ fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a
         let end = sums.find(", 0 B here").unwrap_or(sums.len());
         sums.truncate(end);
     }
-    lines.push(labelled(scene, "bytes", Style::default(), vec![Span::styled(sums, theme.text)]));
+    told(scene, "bytes", &sums, theme.text, room, lines);
     for (label, count) in [("from", (|link| link.down) as fn(&LinkCount) -> u64), ("to", |link| link.up)] {
         let text = neighbours(scene, host, count);
-        if !text.is_empty() {
-            lines.push(labelled(scene, label, Style::default(), vec![Span::styled(text, theme.text)]));
-        }
+        told(scene, label, &text, theme.text, room, lines);
     }
 }
 
@@ -190,20 +208,15 @@ fn neighbours(scene: &Scene<'_>, host: &HostRecord, count: fn(&LinkCount) -> u64
     if links.len() > NAMED {
         text.push(format!("+{}", links.len() - NAMED));
     }
-    text.join("   ")
+    text.join(&format!(" {} ", scene.symbols.dot))
 }
 
-fn attempts<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) {
-    let theme = scene.theme;
+fn attempts<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {
     for attempt in host.attempts().iter() {
         let phase = attempt.phase.map_or(String::new(), |phase| format!(" while {phase}"));
-        lines.push(labelled(scene, &format!("attempt {}", attempt.number), Style::default(), vec![
-            Span::styled(attempt.reason.as_str(), theme.text),
-            Span::styled(
-                format!("{phase}, after {}", format_duration(Duration::from_millis(attempt.millis))),
-                theme.muted,
-            ),
-        ]));
+        let took = format_duration(Duration::from_millis(attempt.millis));
+        let text = format!("{}{phase}, after {took}", attempt.reason);
+        told(scene, &format!("attempt {}", attempt.number), &text, scene.theme.text, room, lines);
     }
 }
 

@@ -119,7 +119,7 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, id: HostId, host
         pen.left(PERCENT, &percent(host), name).put(&remark.text, theme.weight(remark.weight));
         return;
     }
-    if matches!(host.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) && columns.bar > 0 {
+    if matches!(host.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) {
         pen.put(&remark.text, theme.weight(remark.weight));
         return;
     }

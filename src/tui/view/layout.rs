@@ -82,7 +82,7 @@ pub(in crate::tui) fn areas(area: Rect, strip: bool) -> Areas {
         _ if !strip => 0,
         TALL.. => PREVIEW,
         22.. => 4,
-        18.. => 3,
+        14.. => 3,
         _ => 0,
     };
     let gap = u16::from(airy);

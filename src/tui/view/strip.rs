@@ -34,7 +34,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     pen.fill(rule, theme.faint);
     let rest = Rect { y: area.y + 1, height: area.height - 1, ..area };
     if area.height > 4 {
-        for (line, text) in detail::lines(scene, id, host, true).iter().take(usize::from(rest.height)).enumerate() {
+        for (line, text) in detail::lines(scene, id, host, usize::from(area.width), true).iter().take(usize::from(rest.height)).enumerate() {
             let mut pen = scene.pen(buffer, rest, line as u16);
             text.spans.iter().for_each(|span| {
                 pen.put(&span.content, text.style.patch(span.style));
@@ -109,5 +109,8 @@ fn fine(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, id: HostId, host: &H
     for fact in facts {
         pen.put(&format!(" {} ", scene.symbols.dot), theme.faint).put(&fact, theme.muted);
     }
-    scene.pen(buffer, area, 1).put(&host.why_slow(scene.now), theme.muted);
+    let room = usize::from(area.width.saturating_sub(2));
+    for (line, text) in wrap(&host.why_slow(scene.now), room).iter().enumerate() {
+        scene.pen(buffer, area, line as u16 + 1).put(text, theme.muted);
+    }
 }
