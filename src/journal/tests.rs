@@ -15,7 +15,7 @@ fn meta(demo: bool, started_at: u64) -> Meta {
     Meta {
         demo,
         started_at,
-        payload: Some("/work/dist".into()),
+        payload: Some("/home/op/dist".into()),
         hosts: json!([{"name": "web01.example.com", "jump": ["bastion"]}]),
         options: json!({"keep": 5, "retries": 2}),
     }
@@ -57,7 +57,7 @@ fn what_was_written_is_read_back_in_its_order() {
     back.retain(is_state);
     assert_eq!(back, written);
     assert_eq!(recorded.record().manifest.as_deref(), Some("c3".repeat(32).as_str()));
-    assert_eq!(recorded.record().payload.as_deref(), Some(Path::new("/work/dist")));
+    assert_eq!(recorded.record().payload.as_deref(), Some(Path::new("/home/op/dist")));
     assert_eq!(recorded.record().options["keep"], 5);
     assert_eq!(recorded.status().unwrap().outcome.unwrap().failed, 3);
 }
