@@ -13,11 +13,11 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
     match &cli.command {
         Command::Deploy(args) => wait(deploy::deploy(cli, &around, &paths, &args.payload)),
         Command::Demo(args) => wait(demo::demo(cli, &around, &paths, args)),
-        Command::Completions(args) => printed(cli::completions(args.shell, io::stdout())),
+        Command::Completions(args) => print(&cli::completions(args.shell)),
         Command::Man(ManArgs { dir: Some(folder) }) => printed(cli::man_pages(folder).map(drop)),
-        Command::Man(ManArgs { dir: None }) => printed(cli::man_page(io::stdout())),
-        Command::Keys => printed(io::stdout().write_all(crate::tui::Keymap::default().text().as_bytes())),
-        Command::Paths => printed(cli::paths(&paths, io::stdout())),
+        Command::Man(ManArgs { dir: None }) => print(&cli::man_page()),
+        Command::Keys => print(&crate::tui::Keymap::default().text()),
+        Command::Paths => print(&cli::paths(&paths)),
         _ => Err(AppError::Config("this command is not in this version".to_owned())),
     }
 }
@@ -34,6 +34,10 @@ fn wait(work: impl Future<Output = Result<u8, AppError>>) -> Result<u8, AppError
     // A question that nobody answers must not keep the process.
     runtime.shutdown_background();
     exit
+}
+
+fn print(text: &str) -> Result<u8, AppError> {
+    printed(io::stdout().write_all(text.as_bytes()))
 }
 
 fn printed(result: io::Result<()>) -> Result<u8, AppError> {

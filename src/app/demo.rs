@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::{Cli, DemoArgs, Setup, Surroundings};
 use crate::control::Phase;
@@ -13,6 +14,9 @@ use super::deploy::carry_out;
 use super::follow::Listener;
 use super::plan::{Occasion, plan};
 use super::screen::at_terminal;
+
+/// A made-up host that hangs is given up sooner than a real one: somebody is watching.
+const STALL: Duration = Duration::from_secs(6);
 
 /// `murder demo`: the ordinary deployment to a fleet inside this process.
 pub(super) async fn demo(cli: &Cli, around: &Surroundings, paths: &Paths, args: &DemoArgs) -> Result<u8, AppError> {
@@ -29,6 +33,9 @@ pub(super) async fn demo(cli: &Cli, around: &Surroundings, paths: &Paths, args: 
     let inventory = Inventory::parse("the demo's own fleet", &fleet.inventory())
         .map_err(|error| AppError::Cli(error.into()))?;
     let mut setup = Setup::demo(cli, around, inventory)?;
+    if args.fail > 0 && setup.options.stall_timeout.is_none() {
+        setup.deploy.stall_timeout = STALL;
+    }
     setup.deploy.seed_rate = setup.deploy.seed_rate.or(Some(args.rate));
     let occasion = Occasion {
         command: "demo",
