@@ -195,7 +195,8 @@ impl FleetState {
         let old = host.progress.clone();
         // The rate of a host that fetches nothing is not throughput, whatever a late report says.
         let fetching = host.name() == StateName::Fetching;
-        let shown = HostProgress { down_rate: if fetching { progress.down_rate } else { 0 }, ..progress.clone() };
+        let shown =
+            HostProgress { down_rate: if fetching { progress.down_rate } else { 0 }, ..progress.clone() };
         host.report(shown, at);
         let new = &host.progress;
         let rates = (old.down_rate, new.down_rate);
@@ -297,7 +298,14 @@ impl Grouping {
         let index = *self.known.entry(key.clone()).or_insert(next);
         if index == next {
             let (kind, name) = key;
-            self.groups.push(Group { kind, name, hosts: Vec::new(), counts: Counts::default(), done: 0, rate: 0 });
+            self.groups.push(Group {
+                kind,
+                name,
+                hosts: Vec::new(),
+                counts: Counts::default(),
+                done: 0,
+                rate: 0,
+            });
         }
         if let Some(group) = self.groups.get_mut(index as usize) {
             group.hosts.push(id);

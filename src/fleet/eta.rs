@@ -54,7 +54,11 @@ pub(super) fn estimate(fleet: &FleetState, now: u64) -> Option<Eta> {
 fn remaining(host: &HostRecord, packed: u64) -> Option<u64> {
     let to_come = matches!(
         host.name(),
-        StateName::Queued | StateName::Connecting | StateName::Launching | StateName::Checking | StateName::Fetching
+        StateName::Queued
+            | StateName::Connecting
+            | StateName::Launching
+            | StateName::Checking
+            | StateName::Fetching
     );
     to_come.then(|| packed.max(host.to_fetch).saturating_sub(host.fetched))
 }

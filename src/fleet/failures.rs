@@ -87,8 +87,8 @@ impl Causes {
 }
 
 fn signature(failure: &Failure) -> (FailureKind, String) {
-    let masked =
-        split(&failure.message).map(|part| if part.starts_with(|c: char| c.is_ascii_digit()) { "0" } else { part });
+    let masked = split(&failure.message)
+        .map(|part| if part.starts_with(|c: char| c.is_ascii_digit()) { "0" } else { part });
     (failure.kind, masked.collect())
 }
 

@@ -337,7 +337,8 @@ impl HostRecord {
         let last_phase = self.spans.iter().rev().find_map(|span| span.state.phase());
         // The time between two attempts belongs to neither.
         let end = if self.failure().is_some() { self.since } else { at };
-        let start = self.spans.iter().find(|span| span.state != StateName::Queued).map_or(end, |span| span.start);
+        let start =
+            self.spans.iter().find(|span| span.state != StateName::Queued).map_or(end, |span| span.start);
         self.attempts.push(Attempt {
             number: self.attempt,
             phase: failed_in.or(last_phase),

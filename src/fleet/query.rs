@@ -145,11 +145,9 @@ impl Word {
             Some("kind") => has(kind()),
             Some("mark") => host.marks().any(|(mark, _)| has(mark.as_str())),
             Some("message") => has(message()),
-            Some(label) => host
-                .info
-                .labels
-                .iter()
-                .any(|(key, value)| key.eq_ignore_ascii_case(label) && value.eq_ignore_ascii_case(&self.text)),
+            Some(label) => host.info.labels.iter().any(|(key, value)| {
+                key.eq_ignore_ascii_case(label) && value.eq_ignore_ascii_case(&self.text)
+            }),
         }
     }
 }

@@ -79,7 +79,9 @@ impl FleetState {
     fn staged(&self, host: &HostRecord, now: u64) -> Remark {
         let waits = self.plan().is_some_and(|plan| plan.activate) && !self.is_resting();
         let text = match self.barrier() {
-            _ if host.state == (HostState::Staged { already: true }) && !waits => "was there already".to_owned(),
+            _ if host.state == (HostState::Staged { already: true }) && !waits => {
+                "was there already".to_owned()
+            }
             Some(barrier) if waits && !barrier.open && barrier.held && barrier.waiting == 0 => {
                 "held: A activates".to_owned()
             }

@@ -45,13 +45,24 @@ impl Flows {
     }
 
     /// Takes in a new report of one host. Counters start anew with an agent, so only growth is counted.
-    pub(super) fn count(&mut self, to: usize, old: &[LinkCount], new: &[LinkCount], rack: impl Fn(HostId) -> Option<usize>) {
+    pub(super) fn count(
+        &mut self,
+        to: usize,
+        old: &[LinkCount],
+        new: &[LinkCount],
+        rack: impl Fn(HostId) -> Option<usize>,
+    ) {
         let width = self.racks.len();
         for link in new {
             let before = old.iter().find(|known| known.id == link.id).map_or(0, |known| known.down);
             let grown = if link.down >= before { link.down - before } else { link.down };
-            let from = if link.id == HostId::SEEDER { Some(width) } else { rack(link.id).map(|rack| rack.min(width - 1)) };
-            let cell = from.and_then(|from| self.bytes.get_mut(from * width + to.min(width.saturating_sub(1))));
+            let from = if link.id == HostId::SEEDER {
+                Some(width)
+            } else {
+                rack(link.id).map(|rack| rack.min(width - 1))
+            };
+            let cell =
+                from.and_then(|from| self.bytes.get_mut(from * width + to.min(width.saturating_sub(1))));
             if let Some(cell) = cell {
                 *cell += grown;
             }

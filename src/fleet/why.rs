@@ -78,7 +78,8 @@ impl HostRecord {
     pub fn why_slow(&self, now: u64) -> String {
         let shares = self.time_shares(now);
         let all: u64 = shares.iter().map(|share| share.millis).sum();
-        let Some(most) = shares.iter().max_by_key(|share| share.millis).filter(|_| all >= WORTH_SAYING_MS) else {
+        let Some(most) = shares.iter().max_by_key(|share| share.millis).filter(|_| all >= WORTH_SAYING_MS)
+        else {
             return String::new();
         };
         let took = format!(
@@ -94,7 +95,9 @@ impl HostRecord {
             Part::Ssh => format!("{took} went into reaching it and starting the agent over SSH"),
             Part::Fetching => format!("{took} fetching{}", fetching(self.waits())),
             Part::Verifying => format!("{took} went into checking what came: its disk or CPU is slow"),
-            Part::Unpacking => format!("{took} went into writing files: its disk is slow or the files are many"),
+            Part::Unpacking => {
+                format!("{took} went into writing files: its disk is slow or the files are many")
+            }
             Part::Hooks => format!("{took} went into hooks and the switch"),
         }
     }
