@@ -2,6 +2,7 @@ mod keys;
 mod pictures;
 #[path = "../../../examples/screen/sim.rs"]
 mod sim;
+mod terminal;
 mod whole;
 
 use crossterm::event::{Event as Input, KeyEvent};
