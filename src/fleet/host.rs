@@ -1,4 +1,4 @@
-use crate::control::{Failure, LinkCount, LogLevel, LogSource, Phase, Wait};
+use crate::control::{Failure, FailureKind, LinkCount, LogLevel, LogSource, Phase, Wait};
 use crate::deploy::{HostInfo, HostProgress, HostState, Mark, StateName};
 
 use super::Ring;
@@ -47,6 +47,8 @@ pub struct Attempt {
     pub number: u32,
     /// Where it was when it ended.
     pub phase: Option<Phase>,
+    /// The kind of its failure, if it failed.
+    pub kind: Option<FailureKind>,
     /// Why it ended, one line.
     pub reason: String,
     /// How long it took, milliseconds.
@@ -342,6 +344,7 @@ impl HostRecord {
         self.attempts.push(Attempt {
             number: self.attempt,
             phase: failed_in.or(last_phase),
+            kind: self.failure().map(|failure| failure.kind),
             reason,
             millis: end.saturating_sub(start),
         });

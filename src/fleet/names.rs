@@ -1,4 +1,4 @@
 /// Host names in one line, as short as they can be said.
 pub fn fold_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().collect::<Vec<_>>().join(" ")
+    crate::inventory::fold(&names.into_iter().collect::<Vec<_>>())
 }

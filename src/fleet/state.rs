@@ -326,6 +326,11 @@ impl FleetState {
         share.clamp(0.0, 1.0)
     }
 
+    /// When the run began, milliseconds since the epoch.
+    pub fn started_at(&self) -> Option<u64> {
+        self.started_at
+    }
+
     /// Time of the run in milliseconds; it stands still while the run rests.
     pub fn elapsed_millis(&self, now: u64) -> u64 {
         let end = self.rests_at.unwrap_or(now);

@@ -1,7 +1,8 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-use crate::deploy::{Command, Secret};
+use crate::deploy::Command;
+use crate::ssh::Secret;
 use crate::fleet::{Filter, Scope};
 
 use super::action::{Action, View};
@@ -328,7 +329,7 @@ impl App {
             Some(Modal::Question(question, mut input)) => match input.key(key) {
                 _ if interrupt => self.interrupt(),
                 Typed::Done => {
-                    let secret = Some(Secret(input.text().to_owned()));
+                    let secret = Some(Secret::new(input.text()));
                     self.answer(question.id, secret);
                 }
                 Typed::Left => self.answer(question.id, None),

@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+/// Requests out to a new peer.
+const START: u32 = 4;
+/// Fewer would leave the peer idle between two blocks.
+pub(super) const LEAST: u32 = 2;
+const MOST: u32 = 512;
+/// Latency up to which more is asked for: long enough to cover the queue of a shaped link (100 ms each way), short
+/// enough that the last blocks do not wait behind many others.
+const TARGET: Duration = Duration::from_millis(250);
+/// However long the path, what is behind this much latency is a queue.
+const TARGET_MOST: Duration = Duration::from_secs(2);
+
+/// How many requests to keep out to a peer, from the latency of its blocks.
+#[derive(Debug, Clone)]
+pub(super) struct Depth {
+    requests: u32,
+    /// The shortest latency seen, which is that of the path without a queue.
+    path: Option<Duration>,
+}
+
+impl Depth {
+    pub(super) fn new() -> Self {
+        Self { requests: START, path: None }
+    }
+
+    pub(super) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// A block came `latency` after it was asked for; `used`: as many as allowed were out.
+    pub(super) fn block_came(&mut self, latency: Duration, used: bool) {
+        let path = self.path.map_or(latency, |path| path.min(latency));
+        self.path = Some(path);
+        let target = (path * 5 / 2).clamp(TARGET, TARGET_MOST);
+        if latency < target && used {
+            self.requests = (self.requests + 1).min(MOST);
+        } else if latency > target * 3 / 2 {
+            self.requests = (self.requests - 1).max(LEAST);
+        }
+    }
+
+    /// It stopped sending: start again from the least.
+    pub(super) fn stopped(&mut self) {
+        self.requests = LEAST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks through a link that passes `rate` blocks a second with `path` of latency, for so many blocks.
+    fn settle(rate: f64, path: f64, blocks: usize) -> (u32, f64) {
+        let mut depth = Depth::new();
+        let mut queue = std::collections::VecDeque::new();
+        let (mut now, mut free, mut latency) = (0.0f64, 0.0f64, 0.0);
+        for _ in 0..blocks {
+            while queue.len() < depth.requests() as usize {
+                free = free.max(now + path) + 1.0 / rate;
+                queue.push_back((now, free));
+            }
+            let used = queue.len() >= depth.requests() as usize;
+            let (asked, comes) = queue.pop_front().unwrap();
+            now = comes;
+            latency = now - asked;
+            depth.block_came(Duration::from_secs_f64(latency), used);
+        }
+        (depth.requests(), latency)
+    }
+
+    #[test]
+    fn it_fills_the_link_and_keeps_the_queue_short_whatever_rate_and_path() {
+        for (rate, path) in [(5.0, 0.001), (50.0, 0.01), (400.0, 0.05), (800.0, 0.15), (20.0, 0.3)] {
+            let (requests, latency) = settle(rate, path, 5000);
+            assert!(f64::from(requests) >= rate * path, "{rate}/s, {path} s: only {requests} out");
+            assert!(latency < (path * 2.5).max(0.25) * 1.6 + 2.0 / rate, "{rate}/s, {path} s: {latency} s");
+        }
+    }
+}
