@@ -3,8 +3,8 @@
 
 use murder::control::{Failure, FailureKind, HostId, LinkCount, LogLevel, LogSource, Phase, RunId, Wait};
 use murder::deploy::{
-    BarrierState, Body, Command, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan, RunInfo,
-    SeederProgress, StateName, Summary, SwarmSummary,
+    BarrierState, Body, Command, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
+    RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
 
 /// Bytes of the made-up artifact.
@@ -86,8 +86,12 @@ impl Sim {
                 host.fault = if number % 40 > 4 { Fault::Disk } else { faults[number % faults.len()] };
             }
         }
-        for (place, fault) in [(5, Fault::Slow), (9, Fault::Lost), (13, Fault::SshOnly), (15, Fault::Stall), (17, Fault::Quiet)] {
-            if let Some(host) = list.get_mut(place * hosts / 24).filter(|host| hosts >= 24 && host.fault == Fault::None) {
+        for (place, fault) in
+            [(5, Fault::Slow), (9, Fault::Lost), (13, Fault::SshOnly), (15, Fault::Stall), (17, Fault::Quiet)]
+        {
+            if let Some(host) =
+                list.get_mut(place * hosts / 24).filter(|host| hosts >= 24 && host.fault == Fault::None)
+            {
                 host.fault = fault;
             }
         }
@@ -129,7 +133,7 @@ impl Sim {
         for index in 0..self.hosts.len() {
             self.advance(index, &mut places);
         }
-        if self.now % 1000 == 0 {
+        if self.now.is_multiple_of(1000) {
             self.second();
         }
         self.barrier();
@@ -268,19 +272,33 @@ impl Sim {
                 Phase::Connecting,
                 FailureKind::HostKey,
                 "the host key differs from the one in known_hosts (line 88)",
-                &["ssh-ed25519 SHA256:hcWQh2vtGQ7rYpGX0eVzY0Ww7cJm0lq8", "expected SHA256:0yJm1xq4dYc9t1mQ5vFbZ8b2h3k4l5m6"],
+                &[
+                    "ssh-ed25519 SHA256:hcWQh2vtGQ7rYpGX0eVzY0Ww7cJm0lq8",
+                    "expected SHA256:0yJm1xq4dYc9t1mQ5vFbZ8b2h3k4l5m6",
+                ],
             ),
             StateName::Connecting => self.enter(index, StateName::Launching),
             StateName::Launching => self.enter(index, StateName::Checking),
             StateName::Checking if fault == Fault::Disk => {
                 let free = 12 + index as u64 % 7;
-                self.fail(index, Phase::Checking, FailureKind::DiskFull, &format!("/srv has {free} MB free, the release needs 1.0 GB"), &[]);
+                self.fail(
+                    index,
+                    Phase::Checking,
+                    FailureKind::DiskFull,
+                    &format!("/srv has {free} MB free, the release needs 1.0 GB"),
+                    &[],
+                );
             }
             StateName::Checking => {
                 self.enter(index, StateName::Fetching);
                 if fault == Fault::SshOnly {
                     let message = "no other host reaches it; it is fed over SSH".to_owned();
-                    self.push(Body::Mark { host: HostId(index as u32), mark: Mark::SshOnly, on: true, message });
+                    self.push(Body::Mark {
+                        host: HostId(index as u32),
+                        mark: Mark::SshOnly,
+                        on: true,
+                        message,
+                    });
                 }
             }
             StateName::Fetching => self.fetch(index),
@@ -295,7 +313,13 @@ impl Sim {
                 for line in lines {
                     self.say(Some(index), LogLevel::Info, LogSource::Hook, line);
                 }
-                self.fail(index, Phase::Activating, FailureKind::Hook, "before_activate `./bin/check` exited with 3: DATABASE_URL is not set", &[]);
+                self.fail(
+                    index,
+                    Phase::Activating,
+                    FailureKind::Hook,
+                    "before_activate `./bin/check` exited with 3: DATABASE_URL is not set",
+                    &[],
+                );
             }
             StateName::Activating => {
                 let at = self.now;
@@ -326,7 +350,12 @@ impl Sim {
         self.seeder += fed;
         let id = HostId(index as u32);
         if host.fault == Fault::Lost && share > 0.3 && host.attempt == 1 {
-            self.say(Some(index), LogLevel::Warn, LogSource::Stderr, "client_loop: send disconnect: Broken pipe");
+            self.say(
+                Some(index),
+                LogLevel::Warn,
+                LogSource::Stderr,
+                "client_loop: send disconnect: Broken pipe",
+            );
             let reason = "lost: the connection was reset; again in 2 s".to_owned();
             self.hosts[index].left_ms = 2000;
             self.push(Body::Host { host: id, attempt: 1, state: HostState::Queued { reason } });
@@ -357,7 +386,9 @@ impl Sim {
         }
         let fetching = self.count(|state| state == StateName::Fetching);
         if fetching > 0 {
-            let share = self.hosts.iter().map(|host| host.done).sum::<f64>() / self.hosts.len() as f64 / PACKED as f64;
+            let share = self.hosts.iter().map(|host| host.done).sum::<f64>()
+                / self.hosts.len() as f64
+                / PACKED as f64;
             let pieces = (PACKED / PIECE) as f64;
             let peak = share * 9.0;
             let weight = |copies: usize| (-(copies as f64 - peak).powi(2) / 4.0).exp();
@@ -380,8 +411,10 @@ impl Sim {
         let unpacking = host.state == StateName::Unpacking;
         let left = host.left_ms.max(0) as f64 / 4000.0;
         let share = |neighbour: usize| 1.0 + ((index * 7 + neighbour * 13) % 10) as f64;
-        let mut neighbours: Vec<usize> =
-            (1..=8).map(|step| (index + step * step + step) % count).filter(|other| *other != index).collect();
+        let mut neighbours: Vec<usize> = (1..=8)
+            .map(|step| (index + step * step + step) % count)
+            .filter(|other| *other != index)
+            .collect();
         neighbours.sort_unstable();
         neighbours.dedup();
         let all: f64 = neighbours.iter().map(|other| share(*other)).sum::<f64>().max(1.0);
@@ -414,7 +447,7 @@ impl Sim {
             from_seeder: host.seeder as u64,
             duplicate: 0,
             wait: (!unpacking).then_some(wait),
-            links: if self.now % 5000 == 0 { links } else { Vec::new() },
+            links: if self.now.is_multiple_of(5000) { links } else { Vec::new() },
         }
     }
 
@@ -424,16 +457,29 @@ impl Sim {
     }
 
     fn barrier(&mut self) {
-        let (staged, failed) = (self.count(|s| s == StateName::Staged), self.count(|s| s == StateName::Failed));
+        let (staged, failed) =
+            (self.count(|s| s == StateName::Staged), self.count(|s| s == StateName::Failed));
         let waiting = self.count(|state| state == StateName::Queued || state.phase().is_some());
-        if self.now % 1000 == 0 && !self.open {
-            let state = BarrierState { staged: staged as u32, failed: failed as u32, waiting: waiting as u32, open: false, held: false };
+        if self.now.is_multiple_of(1000) && !self.open {
+            let state = BarrierState {
+                staged: staged as u32,
+                failed: failed as u32,
+                waiting: waiting as u32,
+                open: false,
+                held: false,
+            };
             self.push(Body::Barrier(state));
         }
         if !self.open && waiting == 0 && staged > 0 {
             self.open = true;
             self.say(None, LogLevel::Info, LogSource::Murder, "the barrier is open: activating");
-            let state = BarrierState { staged: staged as u32, failed: failed as u32, waiting: 0, open: true, held: false };
+            let state = BarrierState {
+                staged: staged as u32,
+                failed: failed as u32,
+                waiting: 0,
+                open: true,
+                held: false,
+            };
             self.push(Body::Barrier(state));
         }
         if !self.resting && self.hosts.iter().all(|host| is_final(host.state)) {
@@ -453,7 +499,12 @@ impl Sim {
             staged: count(StateName::Staged),
             failed: count(StateName::Failed),
             cancelled: count(StateName::Cancelled),
-            swarm: SwarmSummary { bytes: PACKED, hosts: self.hosts.len() as u32, seeder_bytes: self.seeder as u64, ..SwarmSummary::default() },
+            swarm: SwarmSummary {
+                bytes: PACKED,
+                hosts: self.hosts.len() as u32,
+                seeder_bytes: self.seeder as u64,
+                ..SwarmSummary::default()
+            },
             failures: Vec::<FailureGroup>::new(),
             left_behind: Vec::new(),
         }

@@ -11,6 +11,8 @@ mod remark;
 mod ring;
 mod state;
 mod swarm;
+#[cfg(test)]
+mod tests;
 mod why;
 
 pub use counts::Counts;

@@ -111,7 +111,8 @@ impl App {
         self.live.apply(event);
         self.now = self.now.max(event.at);
         if let (false, Some(id)) = (failed_before, self.live.first_failure()) {
-            let kind = self.live.host(id).and_then(|host| host.failure()).map_or(FailureKind::Internal, |f| f.kind);
+            let kind =
+                self.live.host(id).and_then(|host| host.failure()).map_or(FailureKind::Internal, |f| f.kind);
             self.effects.push(Effect::Bell(format!("{} failed: {kind}", self.live.host_name(id))));
         }
         if !resting && self.live.is_resting() {

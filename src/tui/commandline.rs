@@ -7,7 +7,7 @@ use crate::deploy::{Command, StateName};
 use crate::fleet::{Filter, FleetState, Scope, Sort};
 use crate::units::{format_rate, parse_rate, plural};
 
-use super::action::View;
+use super::action::{Action, View};
 use super::app::{App, Effect};
 use super::input::{Input, Typed};
 use super::theme::{Theme, ThemeName};
@@ -63,7 +63,12 @@ const VERBS: [Verb; 22] = [
     verb("view", Argument::View, "NAME", "another view"),
     verb("theme", Argument::Theme, "NAME", "default, dark, light, high-contrast, color-blind, mono"),
     verb("fps", Argument::Free, "N", "pictures a second, 1 to 30"),
-    verb("export", Argument::Free, "FILE [WORDS]", "write the names of hosts, a line each: export failed.txt state:failed"),
+    verb(
+        "export",
+        Argument::Free,
+        "FILE [WORDS]",
+        "write the names of hosts, a line each: export failed.txt state:failed",
+    ),
     verb("freeze", Argument::Nothing, "", "hold the picture still"),
     verb("help", Argument::Nothing, "", "all keys"),
     verb("quit", Argument::Nothing, "", "leave"),
@@ -82,7 +87,8 @@ pub(super) struct Completion {
 pub(super) fn completions(fleet: &FleetState, text: &str) -> Vec<Completion> {
     let Some((name, rest)) = text.split_once(' ') else {
         let names: Vec<&str> = VERBS.iter().map(|verb| verb.name).collect();
-        let verbs = ranked(&names, text).into_iter().filter_map(|name| VERBS.iter().find(|verb| verb.name == name));
+        let verbs =
+            ranked(&names, text).into_iter().filter_map(|name| VERBS.iter().find(|verb| verb.name == name));
         return verbs
             .map(|verb| {
                 let space = if verb.argument == Argument::Nothing { "" } else { " " };
@@ -93,7 +99,9 @@ pub(super) fn completions(fleet: &FleetState, text: &str) -> Vec<Completion> {
     };
     let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else { return Vec::new() };
     let words: Vec<&str> = match verb.argument {
-        Argument::Nothing | Argument::Free => return vec![Completion { line: text.to_owned(), help: verb.help.to_owned() }],
+        Argument::Nothing | Argument::Free => {
+            return vec![Completion { line: text.to_owned(), help: verb.help.to_owned() }];
+        }
         Argument::Hosts => fleet.hosts().iter().map(|host| host.info.name.as_str()).collect(),
         Argument::Sort => Sort::ALL.iter().map(|sort| sort.as_str()).collect(),
         Argument::Group => fleet.groups().iter().map(|group| group.name.as_str()).collect(),
@@ -124,7 +132,8 @@ impl App {
             _ => 0,
         };
         if step > 0 && !offered.is_empty() {
-            let next = picked.map_or(if step == 1 { 0 } else { offered.len() - 1 }, |at| (at + step) % offered.len());
+            let next = picked
+                .map_or(if step == 1 { 0 } else { offered.len() - 1 }, |at| (at + step) % offered.len());
             self.ui.modal = Some(Modal::Command(input, Some(next)));
             // With one way to go on there is nothing to pick.
             if let [only] = &offered[..] {
@@ -134,7 +143,9 @@ impl App {
         }
         match input.key(key) {
             Typed::Done => {
-                let line = picked.and_then(|at| offered.get(at)).map_or_else(|| input.text().to_owned(), |c| c.line.clone());
+                let line = picked
+                    .and_then(|at| offered.get(at))
+                    .map_or_else(|| input.text().to_owned(), |c| c.line.clone());
                 // A picked word that wants more is taken over, not run.
                 if picked.is_some() && line.ends_with(' ') {
                     self.ui.modal = Some(Modal::Command(Input::new(line), None));
@@ -168,18 +179,19 @@ impl App {
         });
         let verb = verb.ok_or_else(|| format!("no command is called {name:?}: Tab shows them all"))?;
         match verb.name {
-            "retry" | "cancel" | "open" | "mark" => self.about_hosts(verb.name, rest),
-            "sort" | "reverse" | "group" | "limit" | "all" => self.narrow_by(verb.name, rest),
-            "rate" | "seed-rate" => self.throttle(verb.name, rest),
-            "view" | "theme" | "fps" | "export" => self.look(verb.name, rest),
-            "retry-failed" => Ok(self.retry_failed()),
-            "activate" => Ok(self.activate()),
-            "rollback" => Ok(self.roll_back()),
-            "stop" => Ok(self.stop()),
-            "freeze" => Ok(self.act(super::action::Action::Freeze)),
-            "help" => Ok(self.act(super::action::Action::Help)),
-            _ => Ok(self.quit()),
+            "retry" | "cancel" | "open" | "mark" => return self.about_hosts(verb.name, rest),
+            "sort" | "reverse" | "group" | "limit" | "all" => return self.narrow_by(verb.name, rest),
+            "rate" | "seed-rate" => return self.throttle(verb.name, rest),
+            "view" | "theme" | "fps" | "export" => return self.look(verb.name, rest),
+            "retry-failed" => self.retry_failed(),
+            "activate" => self.activate(),
+            "rollback" => self.roll_back(),
+            "stop" => self.stop(),
+            "freeze" => self.act(Action::Freeze),
+            "help" => self.act(Action::Help),
+            _ => self.quit(),
         }
+        Ok(())
     }
 
     /// Hosts that match words; a name stands for that host alone.
@@ -189,7 +201,8 @@ impl App {
             return Ok(vec![id]);
         }
         let filter = Filter::parse(words);
-        let ids: Vec<HostId> = fleet.ids().filter(|(_, host)| filter.matches(host)).map(|(id, _)| id).collect();
+        let ids: Vec<HostId> =
+            fleet.ids().filter(|(_, host)| filter.matches(host)).map(|(id, _)| id).collect();
         if ids.is_empty() { Err(format!("no host matches {words:?}")) } else { Ok(ids) }
     }
 
@@ -198,8 +211,8 @@ impl App {
             match verb {
                 "retry" => self.retry(),
                 "cancel" => self.cancel(),
-                "open" => self.act(super::action::Action::Open),
-                _ => self.act(super::action::Action::Mark),
+                "open" => self.act(Action::Open),
+                _ => self.act(Action::Mark),
             }
             return Ok(());
         }
@@ -220,7 +233,11 @@ impl App {
             _ => {
                 self.ui.detail = None;
                 self.ui.hosts.marks = ids.into_iter().collect();
-                if verb == "retry" { self.retry() } else { self.cancel() }
+                if verb == "retry" {
+                    self.retry()
+                } else {
+                    self.cancel()
+                }
                 // A question that is open is about these hosts already.
                 self.ui.hosts.marks = marks;
             }
@@ -239,7 +256,8 @@ impl App {
             "sort" => {
                 let sort = Sort::ALL.into_iter().find(|sort| sort.as_str() == words);
                 let orders = Sort::ALL.map(Sort::as_str).join(", ");
-                self.ui.hosts.query.sort = sort.ok_or_else(|| format!("no order is called {words:?}: {orders}"))?;
+                self.ui.hosts.query.sort =
+                    sort.ok_or_else(|| format!("no order is called {words:?}: {orders}"))?;
             }
             _ => {
                 let fleet = self.shown();
@@ -275,7 +293,10 @@ impl App {
                 let view = View::ALL.into_iter().find(|view| view.title().eq_ignore_ascii_case(words));
                 self.show(view.ok_or_else(|| format!("no view is called {words:?}"))?);
             }
-            "theme" => self.theme = Theme::new(words.parse().map_err(|error: super::theme::UnknownTheme| error.to_string())?),
+            "theme" => {
+                self.theme =
+                    Theme::new(words.parse().map_err(|error: super::theme::UnknownTheme| error.to_string())?)
+            }
             "fps" => {
                 let fps = words.parse().ok().filter(|fps| FPS.contains(fps));
                 self.effects.push(Effect::Fps(fps.ok_or("fps needs a number from 1 to 30")?));

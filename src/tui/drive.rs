@@ -34,7 +34,7 @@ const LEASE_SENT: Duration = Duration::from_millis(400);
 
 /// A signal of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interrupt {
+pub(super) enum Signalled {
     /// SIGINT that came not from the keyboard.
     Interrupt,
     /// SIGTERM: a clean stop.
@@ -50,7 +50,7 @@ pub(super) enum Interrupt {
 /// What woke the loop.
 enum Wake {
     Input(Option<io::Result<Input>>),
-    Interrupt(Interrupt),
+    Interrupt(Signalled),
     Events(Pull),
     Sent(bool),
     Time,
@@ -108,7 +108,7 @@ pub(super) async fn drive<S: Source>(
     app: &mut App,
     screen: &mut impl Screen,
     mut input: impl Stream<Item = io::Result<Input>> + Unpin,
-    mut interrupts: mpsc::Receiver<Interrupt>,
+    mut interrupts: mpsc::Receiver<Signalled>,
     source: &mut S,
     commands: &mpsc::Sender<Command>,
     options: &TuiOptions,
@@ -203,7 +203,9 @@ fn tell(app: &App, screen: &mut impl Screen, pace: &mut Pace) -> io::Result<()> 
     }
     let progress = (!fleet.is_resting()).then(|| ((fleet.share() * 100.0) as u8, counts.failed() > 0));
     if progress != pace.progress && shows_progress() {
-        screen.signal(&progress.map_or(Signal::NoProgress, |(percent, failed)| Signal::Progress(percent, failed)))?;
+        screen.signal(
+            &progress.map_or(Signal::NoProgress, |(percent, failed)| Signal::Progress(percent, failed)),
+        )?;
     }
     pace.progress = progress;
     Ok(())
@@ -253,17 +255,17 @@ async fn interrupted(
     screen: &mut impl Screen,
     pace: &mut Pace,
     commands: &mpsc::Sender<Command>,
-    interrupt: Interrupt,
+    interrupt: Signalled,
 ) -> Result<(), TuiError> {
     match interrupt {
-        Interrupt::Interrupt => app.interrupt(),
-        Interrupt::Terminate if app.ui.leaving => {}
-        Interrupt::Terminate => app.interrupt(),
-        Interrupt::Hangup => hang_up(app, pace),
-        Interrupt::Suspend => suspend(app, screen, pace, commands).await?,
+        Signalled::Interrupt => app.interrupt(),
+        Signalled::Terminate if app.ui.leaving => {}
+        Signalled::Terminate => app.interrupt(),
+        Signalled::Hangup => hang_up(app, pace),
+        Signalled::Suspend => suspend(app, screen, pace, commands).await?,
         // The one that ends our own suspension was seen to already.
-        Interrupt::Continue if pace.stopped.take().is_some() => {}
-        Interrupt::Continue => screen.resume()?,
+        Signalled::Continue if pace.stopped.take().is_some() => {}
+        Signalled::Continue => screen.resume()?,
     }
     pace.dirty = true;
     Ok(())
@@ -308,7 +310,9 @@ async fn effects<S: Source>(
             Effect::Bell(text) if !pace.headless => screen.signal(&Signal::Notify(options.notify, text))?,
             Effect::Bell(_) => {}
             Effect::Write(file, text) => match std::fs::write(&file, &text) {
-                Ok(()) => app.say(format!("wrote {} to {file}", crate::units::plural(text.lines().count(), "host"))),
+                Ok(()) => {
+                    app.say(format!("wrote {} to {file}", crate::units::plural(text.lines().count(), "host")))
+                }
                 Err(error) => app.complain(format!("cannot write {file}: {error}")),
             },
             Effect::Seek(by) => source.control(Control::Seek(by)),

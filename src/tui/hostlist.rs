@@ -121,7 +121,11 @@ impl HostList {
 
     /// The hosts that a command is about: those that are marked, else the selected one.
     pub(super) fn targets(&self) -> Vec<HostId> {
-        if self.marks.is_empty() { self.host().into_iter().collect() } else { self.marks.iter().copied().collect() }
+        if self.marks.is_empty() {
+            self.host().into_iter().collect()
+        } else {
+            self.marks.iter().copied().collect()
+        }
     }
 
     /// What is seen of it.
@@ -158,7 +162,7 @@ impl HostList {
     }
 
     /// Goes to the top and follows nobody, so that what comes first is selected.
-    pub(super) fn to_top(&mut self) {
+    pub(super) fn go_to_top(&mut self) {
         self.cursor.go(0);
         self.follow = Follow::Top;
     }

@@ -114,7 +114,11 @@ impl Input {
 
     fn word(&self) -> usize {
         let before = self.text[..self.at].trim_end();
-        before.char_indices().rev().find(|(_, c)| c.is_whitespace()).map_or(0, |(index, c)| index + c.len_utf8())
+        before
+            .char_indices()
+            .rev()
+            .find(|(_, c)| c.is_whitespace())
+            .map_or(0, |(index, c)| index + c.len_utf8())
     }
 
     fn cut(&mut self, from: usize) {
@@ -142,9 +146,14 @@ mod tests {
 
     #[test]
     fn a_line_is_edited_as_in_a_shell() {
-        for (keys, text) in
-            [("web", "web"), ("wèß<b", "wèb"), ("wb{e", "web"), ("one two ^", "one "), ("one{{#", "ne"), ("<", "")]
-        {
+        for (keys, text) in [
+            ("web", "web"),
+            ("wèß<b", "wèb"),
+            ("wb{e", "web"),
+            ("one two ^", "one "),
+            ("one{{#", "ne"),
+            ("<", ""),
+        ] {
             let mut input = Input::default();
             typed(&mut input, keys);
             assert_eq!(input.text(), text, "{keys}");

@@ -142,9 +142,12 @@ pub(super) struct Key {
 
 impl From<KeyEvent> for Key {
     fn from(event: KeyEvent) -> Self {
-        let mut modifiers = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
+        let mut modifiers =
+            event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         let code = match event.code {
-            KeyCode::Char(c) if modifiers.contains(KeyModifiers::CONTROL) => KeyCode::Char(c.to_ascii_lowercase()),
+            KeyCode::Char(c) if modifiers.contains(KeyModifiers::CONTROL) => {
+                KeyCode::Char(c.to_ascii_lowercase())
+            }
             code => code,
         };
         // Shift is in the letter already, and terminals do not agree on whether to send it too.
@@ -152,6 +155,14 @@ impl From<KeyEvent> for Key {
             modifiers -= KeyModifiers::SHIFT;
         }
         Self { code, modifiers }
+    }
+}
+
+#[cfg(test)]
+impl Key {
+    /// The press as the terminal tells it.
+    pub(super) fn event(self) -> KeyEvent {
+        KeyEvent::new(self.code, self.modifiers)
     }
 }
 
@@ -166,7 +177,9 @@ pub enum KeymapError {
     #[error("no action is called {0:?}: `murder keys` lists them")]
     UnknownAction(String),
     /// Not the name of a key.
-    #[error("{0:?} is no key: expected a character, ^x, or one of Enter Esc Tab S-Tab Space Up Down Left Right Home End PgUp PgDn F1 to F12")]
+    #[error(
+        "{0:?} is no key: expected a character, ^x, or one of Enter Esc Tab S-Tab Space Up Down Left Right Home End PgUp PgDn F1 to F12"
+    )]
     UnknownKey(String),
     /// Two actions with one key.
     #[error("{keys} is bound to both {first} and {second}")]
@@ -209,9 +222,10 @@ impl FromStr for Key {
         let mut letters = text.chars();
         match (letters.next(), letters.next(), letters.next()) {
             (Some(letter), None, None) => Ok(bare(KeyCode::Char(letter))),
-            (Some('^'), Some(letter), None) => {
-                Ok(Self { code: KeyCode::Char(letter.to_ascii_lowercase()), modifiers: KeyModifiers::CONTROL })
-            }
+            (Some('^'), Some(letter), None) => Ok(Self {
+                code: KeyCode::Char(letter.to_ascii_lowercase()),
+                modifiers: KeyModifiers::CONTROL,
+            }),
             (Some('F' | 'f'), Some(_), _) => {
                 let number = text[1..].parse().ok().filter(|number| (1..=12).contains(number));
                 number.map(|number| bare(KeyCode::F(number))).ok_or_else(wrong)
@@ -281,7 +295,8 @@ pub struct Keymap {
 impl Default for Keymap {
     fn default() -> Self {
         // The table is checked by a test: a key that cannot be read would be left out here.
-        let bind = |row: &'static Row| row.keys.iter().filter_map(move |keys| Some((keys.parse().ok()?, row)));
+        let bind =
+            |row: &'static Row| row.keys.iter().filter_map(move |keys| Some((keys.parse().ok()?, row)));
         Self { bindings: TABLE.iter().flat_map(bind).collect() }
     }
 }
@@ -304,9 +319,15 @@ impl Keymap {
 
     fn check(&self) -> Result<(), KeymapError> {
         for (index, (keys, row)) in self.bindings.iter().enumerate() {
-            let clash = |other: &&(Keys, &'static Row)| other.0.0.starts_with(&keys.0) || keys.0.starts_with(&other.0.0);
+            let clash = |other: &&(Keys, &'static Row)| {
+                other.0.0.starts_with(&keys.0) || keys.0.starts_with(&other.0.0)
+            };
             if let Some((_, other)) = self.bindings[index + 1..].iter().find(clash) {
-                return Err(KeymapError::Twice { keys: keys.to_string(), first: row.name, second: other.name });
+                return Err(KeymapError::Twice {
+                    keys: keys.to_string(),
+                    first: row.name,
+                    second: other.name,
+                });
             }
         }
         Ok(())
@@ -327,7 +348,11 @@ impl Keymap {
 
     /// The first key of an action, as the footer shows it; empty if it has none.
     pub(super) fn key(&self, action: Action) -> String {
-        self.bindings.iter().find(|(_, row)| row.action == action).map(|(keys, _)| keys.to_string()).unwrap_or_default()
+        self.bindings
+            .iter()
+            .find(|(_, row)| row.action == action)
+            .map(|(keys, _)| keys.to_string())
+            .unwrap_or_default()
     }
 
     /// All keys of an action.
@@ -342,7 +367,12 @@ impl Keymap {
         for section in Section::ALL {
             text.push_str(&format!("{}{}\n", if text.is_empty() { "" } else { "\n" }, section.title()));
             for row in TABLE.iter().filter(|row| row.section == section) {
-                text.push_str(&format!("  {:<10}  {:<15}  {}\n", self.keys(row.action).join(" or "), row.name, row.long));
+                text.push_str(&format!(
+                    "  {:<10}  {:<15}  {}\n",
+                    self.keys(row.action).join(" or "),
+                    row.name,
+                    row.long
+                ));
             }
         }
         text

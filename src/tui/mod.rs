@@ -15,6 +15,8 @@ mod run;
 mod source;
 mod symbols;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 mod ui;
 mod update;

@@ -60,7 +60,9 @@ impl TuiOptions {
 /// Whether the locale's letters are UTF-8, so that more than ASCII can be shown.
 pub fn locale_is_utf8() -> bool {
     // The first of these that is set counts, as in setlocale(3).
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     locale.is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")

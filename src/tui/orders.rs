@@ -72,7 +72,8 @@ impl App {
         for cause in self.live.causes().list().iter().take(6) {
             lines.push(format!("{:>5}  {}: {}", cause.hosts.len(), cause.kind, cause.message));
         }
-        self.confirm(format!("Retry {} failed?", plural(failed, "host").replace(" host", " host")).replace("hosts failed", "failed hosts").replace("host failed", "failed host"), lines, Then::Send(Command::RetryFailed));
+        let question = format!("Retry {}?", plural(failed, "failed host"));
+        self.confirm(question, lines, Then::Send(Command::RetryFailed));
     }
 
     pub(super) fn cancel(&mut self) {
@@ -90,7 +91,11 @@ impl App {
             self.complain("nothing to stop: every host is in its final state");
             return;
         }
-        self.confirm("Stop the deployment?".to_owned(), what_a_stop_does(&self.live), Then::Send(Command::Stop));
+        self.confirm(
+            "Stop the deployment?".to_owned(),
+            what_a_stop_does(&self.live),
+            Then::Send(Command::Stop),
+        );
     }
 
     pub(super) fn activate(&mut self) {
@@ -101,7 +106,8 @@ impl App {
         } else if waiting == 0 {
             self.send_confirmed(Command::Activate);
         } else {
-            let lines = vec![format!("{} still on the way; they are activated when they arrive.", are(waiting))];
+            let lines =
+                vec![format!("{} still on the way; they are activated when they arrive.", are(waiting))];
             let question = format!("Activate {} now?", plural(staged, "staged host"));
             self.confirm(question, lines, Then::Send(Command::Activate));
         }
@@ -211,7 +217,11 @@ fn error_text(fleet: &FleetState, ids: &[HostId]) -> String {
     for id in ids {
         let Some(host) = fleet.host(*id) else { continue };
         let Some(failure) = host.failure() else { continue };
-        let _ = writeln!(text, "{} ({}): {failure} (while {}, attempt {})", host.info.name, host.info.address, failure.phase, host.attempt);
+        let _ = writeln!(
+            text,
+            "{} ({}): {failure} (while {}, attempt {})",
+            host.info.name, host.info.address, failure.phase, host.attempt
+        );
         for attempt in host.attempts().iter() {
             let _ = writeln!(text, "  attempt {}: {}", attempt.number, attempt.reason);
         }

@@ -7,7 +7,7 @@ use crate::deploy::{Command, Event};
 use crate::fleet::FleetState;
 
 use super::app::App;
-use super::drive::{Interrupt, drive};
+use super::drive::{Signalled, drive};
 use super::options::TuiOptions;
 use super::source::{Live, Replay, Source};
 use super::terminal::{THREAD, TerminalGuard};
@@ -50,7 +50,11 @@ pub struct TuiEnd {
 
 /// Shows a run until the user leaves; commands go out as keys are pressed. Runs on a thread of its own with a runtime of
 /// its own, so that neither waits for the other. While it runs, SIGINT, SIGTERM, SIGHUP, SIGTSTP and SIGCONT are its.
-pub async fn run(events: mpsc::Receiver<Event>, commands: mpsc::Sender<Command>, options: TuiOptions) -> Result<TuiEnd, TuiError> {
+pub async fn run(
+    events: mpsc::Receiver<Event>,
+    commands: mpsc::Sender<Command>,
+    options: TuiOptions,
+) -> Result<TuiEnd, TuiError> {
     on_thread(Live(events), commands, options, true).await
 }
 
@@ -75,7 +79,12 @@ async fn on_thread<S: Source + Send + 'static>(
     result.await.unwrap_or(Err(TuiError::Panicked))
 }
 
-fn show<S: Source>(mut source: S, commands: mpsc::Sender<Command>, options: &TuiOptions, live: bool) -> Result<TuiEnd, TuiError> {
+fn show<S: Source>(
+    mut source: S,
+    commands: mpsc::Sender<Command>,
+    options: &TuiOptions,
+    live: bool,
+) -> Result<TuiEnd, TuiError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let interrupts = interrupts()?;
@@ -85,24 +94,26 @@ fn show<S: Source>(mut source: S, commands: mpsc::Sender<Command>, options: &Tui
         if options.mouse {
             app.act(super::action::Action::Mouse);
         }
-        let ended = drive(&mut app, &mut screen, EventStream::new(), interrupts, &mut source, &commands, options).await?;
+        let ended =
+            drive(&mut app, &mut screen, EventStream::new(), interrupts, &mut source, &commands, options)
+                .await?;
         drop(screen);
         Ok(TuiEnd { fleet: app.live, ended })
     })
 }
 
 /// Signals of the system as they come.
-fn interrupts() -> io::Result<mpsc::Receiver<Interrupt>> {
+fn interrupts() -> io::Result<mpsc::Receiver<Signalled>> {
     use tokio::signal::unix::{SignalKind, signal};
     // SIGCONT and SIGTSTP are 18 and 20 on Linux, 19 and 18 on macOS.
     let (cont, tstp) = (rustix::process::Signal::CONT.as_raw(), rustix::process::Signal::TSTP.as_raw());
     let (sender, receiver) = mpsc::channel(INTERRUPTS);
     for (kind, interrupt) in [
-        (SignalKind::interrupt(), Interrupt::Interrupt),
-        (SignalKind::terminate(), Interrupt::Terminate),
-        (SignalKind::hangup(), Interrupt::Hangup),
-        (SignalKind::from_raw(tstp), Interrupt::Suspend),
-        (SignalKind::from_raw(cont), Interrupt::Continue),
+        (SignalKind::interrupt(), Signalled::Interrupt),
+        (SignalKind::terminate(), Signalled::Terminate),
+        (SignalKind::hangup(), Signalled::Hangup),
+        (SignalKind::from_raw(tstp), Signalled::Suspend),
+        (SignalKind::from_raw(cont), Signalled::Continue),
     ] {
         let mut signal = signal(kind)?;
         let sender = sender.clone();

@@ -139,7 +139,12 @@ impl Source for Replay {
 
     fn bar(&self) -> Option<ReplayBar> {
         let position = self.now() - self.first().min(self.now());
-        Some(ReplayBar { position, length: self.last() - self.first(), speed: self.speed, paused: self.paused })
+        Some(ReplayBar {
+            position,
+            length: self.last() - self.first(),
+            speed: self.speed,
+            paused: self.paused,
+        })
     }
 
     fn control(&mut self, control: Control) {
@@ -171,7 +176,9 @@ mod tests {
     use crate::deploy::Body;
 
     fn events() -> Vec<Event> {
-        (0..5).map(|n| Event { at: 1_000_000 + n * 1000, body: Body::QuestionDone { id: n as u32 } }).collect()
+        (0..5)
+            .map(|n| Event { at: 1_000_000 + n * 1000, body: Body::QuestionDone { id: n as u32 } })
+            .collect()
     }
 
     async fn pull(replay: &mut Replay) -> (Pull, Vec<u64>) {

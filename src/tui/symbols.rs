@@ -126,7 +126,8 @@ impl Symbols {
 
     /// The word of a host: that of its trouble, or of its state.
     pub(super) fn word(host: &HostRecord) -> &'static str {
-        let trouble = [Mark::Stalled, Mark::Silent, Mark::Slow].into_iter().find(|mark| host.is_marked(*mark));
+        let trouble =
+            [Mark::Stalled, Mark::Silent, Mark::Slow].into_iter().find(|mark| host.is_marked(*mark));
         trouble.filter(|_| host.needs_eyes()).map_or(host.name().as_str(), Mark::as_str)
     }
 
@@ -160,9 +161,27 @@ mod tests {
     fn every_sign_is_one_column_and_ascii_is_ascii() {
         for (set, ascii) in [(Symbols::UNICODE, false), (Symbols::ASCII, true)] {
             let signs = [
-                set.ok, set.fail, set.warn, set.moving, set.waiting, set.staged, set.left_out, set.full, set.half,
-                set.rest, set.cursor, set.mark, set.ellipsis, set.dot, set.arrow, set.dash, set.times, set.range,
-                set.rule, set.down, set.up,
+                set.ok,
+                set.fail,
+                set.warn,
+                set.moving,
+                set.waiting,
+                set.staged,
+                set.left_out,
+                set.full,
+                set.half,
+                set.rest,
+                set.cursor,
+                set.mark,
+                set.ellipsis,
+                set.dot,
+                set.arrow,
+                set.dash,
+                set.times,
+                set.range,
+                set.rule,
+                set.down,
+                set.up,
             ];
             for sign in signs.into_iter().chain(set.levels) {
                 assert_eq!(sign.width(), 1, "{sign}");
@@ -182,7 +201,8 @@ mod tests {
                 StateName::Failed,
                 StateName::Skipped,
             ];
-            let signs: std::collections::BTreeSet<_> = states.into_iter().map(|state| set.state(state)).collect();
+            let signs: std::collections::BTreeSet<_> =
+                states.into_iter().map(|state| set.state(state)).collect();
             assert_eq!(signs.len(), states.len());
             assert!(!signs.contains(set.warn));
         }

@@ -233,7 +233,11 @@ impl Outlet {
     /// Waits until the terminal has taken all, or has taken nothing for too long.
     fn wait(&self) {
         let start = Instant::now();
-        while !self.is_idle() && start.elapsed() < PATIENCE {
+        while start.elapsed() < PATIENCE {
+            self.commit();
+            if self.is_idle() {
+                return;
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -272,8 +272,19 @@ mod tests {
     fn mono_sets_no_colour_anywhere() {
         let theme = Theme::new(ThemeName::Mono);
         for style in [
-            theme.text, theme.strong, theme.muted, theme.faint, theme.accent, theme.ok, theme.warn, theme.fail,
-            theme.key, theme.selected, theme.cursor, theme.matched, theme.panel,
+            theme.text,
+            theme.strong,
+            theme.muted,
+            theme.faint,
+            theme.accent,
+            theme.ok,
+            theme.warn,
+            theme.fail,
+            theme.key,
+            theme.selected,
+            theme.cursor,
+            theme.matched,
+            theme.panel,
         ] {
             assert_eq!((style.fg, style.bg), (None, None));
         }

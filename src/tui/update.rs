@@ -141,7 +141,7 @@ impl App {
     /// Goes about in the grid by cells and lines.
     fn grid_step(&mut self, right: isize, down: isize) {
         let body = view::body(&self.ui, self.area);
-        let at = view::neighbour(self.shown(), body, self.ui.grid_at, right, down);
+        let at = view::neighbour(&self.scene(), body, right, down);
         self.ui.grid_at = at.or(self.ui.grid_at);
     }
 
@@ -152,7 +152,7 @@ impl App {
         }
         match self.ui.view {
             View::Grid => self.grid_step(if index == 0 { isize::MIN } else { isize::MAX }, 0),
-            View::Hosts if index == 0 => self.ui.hosts.to_top(),
+            View::Hosts if index == 0 => self.ui.hosts.go_to_top(),
             View::Hosts => self.ui.hosts.select(index),
             _ => self.with_cursor(|cursor| cursor.go(index)),
         }
@@ -162,7 +162,8 @@ impl App {
         if self.ui.detail.is_some() {
             let lines = usize::from(self.area.height / 2).max(1);
             let scroll = self.ui.detail_scroll;
-            self.ui.detail_scroll = if way > 0 { scroll.saturating_add(lines) } else { scroll.saturating_sub(lines) };
+            self.ui.detail_scroll =
+                if way > 0 { scroll.saturating_add(lines) } else { scroll.saturating_sub(lines) };
             return;
         }
         match self.ui.view {
@@ -258,7 +259,7 @@ impl App {
     fn narrow(&mut self, scope: Option<Scope>) {
         if scope.is_some() {
             self.ui.hosts.query.scope = scope;
-            self.ui.hosts.to_top();
+            self.ui.hosts.go_to_top();
             self.show(View::Hosts);
         }
     }
@@ -306,9 +307,15 @@ impl App {
         let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
         match self.ui.modal.take() {
             Some(Modal::Help(scroll)) => match key.code {
-                KeyCode::Char('j') | KeyCode::Down => self.ui.modal = Some(Modal::Help(scroll.saturating_add(1))),
-                KeyCode::Char('k') | KeyCode::Up => self.ui.modal = Some(Modal::Help(scroll.saturating_sub(1))),
-                KeyCode::PageDown | KeyCode::Char(' ') => self.ui.modal = Some(Modal::Help(scroll.saturating_add(10))),
+                KeyCode::Char('j') | KeyCode::Down => {
+                    self.ui.modal = Some(Modal::Help(scroll.saturating_add(1)))
+                }
+                KeyCode::Char('k') | KeyCode::Up => {
+                    self.ui.modal = Some(Modal::Help(scroll.saturating_sub(1)))
+                }
+                KeyCode::PageDown | KeyCode::Char(' ') => {
+                    self.ui.modal = Some(Modal::Help(scroll.saturating_add(10)))
+                }
                 KeyCode::PageUp => self.ui.modal = Some(Modal::Help(scroll.saturating_sub(10))),
                 _ if interrupt => self.interrupt(),
                 _ => {}
@@ -393,7 +400,9 @@ impl App {
         match event.kind {
             MouseEventKind::ScrollDown => self.step(3),
             MouseEventKind::ScrollUp => self.step(-3),
-            MouseEventKind::Down(MouseButton::Left) => return self.click(Position::new(event.column, event.row)),
+            MouseEventKind::Down(MouseButton::Left) => {
+                return self.click(Position::new(event.column, event.row));
+            }
             _ => return false,
         }
         true

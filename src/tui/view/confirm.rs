@@ -41,22 +41,29 @@ pub(super) fn draw_question(
     let (start, y) = (pen.x(), pen.y());
     pen.put(&input.shown(), theme.text);
     let end = start.saturating_add(pen.room());
-    let hint = if question.echo { "Enter answers for all hosts, Esc refuses" } else { "not shown; Enter answers for all hosts, Esc refuses" };
+    let hint = if question.echo {
+        "Enter answers for all hosts, Esc refuses"
+    } else {
+        "not shown; Enter answers for all hosts, Esc refuses"
+    };
     scene.edge_pen(buffer, inner, 4).put(hint, theme.muted);
     let at = start.saturating_add(input.before_cursor().width() as u16).min(end.max(start));
     (inner.height > 2).then(|| Position::new(at, y))
 }
 
 /// A framed box in the middle with room for so many columns and lines; returns the room in it.
-pub(super) fn panel(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, columns: u16, lines: u16, frame: Style) -> Rect {
+pub(super) fn panel(
+    scene: &Scene<'_>,
+    buffer: &mut Buffer,
+    area: Rect,
+    columns: u16,
+    lines: u16,
+    frame: Style,
+) -> Rect {
     let width = (columns + 6).min(area.width);
     let height = (lines + 2).min(area.height);
-    let rect = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let rect =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     // A column more on both sides, so that it stands apart from what is behind.
     let around = Rect { x: rect.x.saturating_sub(1), width: rect.width + 2, ..rect };
     Clear.render(around.intersection(area), buffer);

@@ -73,7 +73,14 @@ fn labelled<'a>(scene: &Scene<'a>, label: &str, style: Style, mut spans: Vec<Spa
 }
 
 /// Text behind a label, on as many lines as it takes.
-fn told<'a>(scene: &Scene<'a>, label: &str, text: &str, style: Style, room: usize, lines: &mut Vec<Line<'a>>) {
+fn told<'a>(
+    scene: &Scene<'a>,
+    label: &str,
+    text: &str,
+    style: Style,
+    room: usize,
+    lines: &mut Vec<Line<'a>>,
+) {
     for (index, line) in wrap(text, room).into_iter().enumerate() {
         let label = if index == 0 { label } else { "" };
         lines.push(labelled(scene, label, Style::default(), vec![Span::styled(line, style)]));
@@ -174,10 +181,12 @@ fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mu
     } else {
         format!("  {} at most", format_rate(largest))
     };
-    lines.push(labelled(scene, "rate", Style::default(), vec![
-        Span::styled(spark, theme.accent),
-        Span::styled(now, theme.text),
-    ]));
+    lines.push(labelled(
+        scene,
+        "rate",
+        Style::default(),
+        vec![Span::styled(spark, theme.accent), Span::styled(now, theme.text)],
+    ));
     let progress = &host.progress;
     let mut sums = format!(
         "{} of {}, {} from the seeder, {} sent on, {} here before, {} twice",
@@ -203,8 +212,9 @@ fn neighbours(scene: &Scene<'_>, host: &HostRecord, count: fn(&LinkCount) -> u64
     let mut links: Vec<&LinkCount> = host.links().iter().filter(|link| count(link) > 0).collect();
     links.sort_by_key(|link| std::cmp::Reverse(count(link)));
     let named = links.iter().take(NAMED);
-    let mut text: Vec<String> =
-        named.map(|link| format!("{} {}", scene.fleet.host_name(link.id), format_bytes(count(link)))).collect();
+    let mut text: Vec<String> = named
+        .map(|link| format!("{} {}", scene.fleet.host_name(link.id), format_bytes(count(link))))
+        .collect();
     if links.len() > NAMED {
         text.push(format!("+{}", links.len() - NAMED));
     }
@@ -223,7 +233,12 @@ fn attempts<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mu
 fn said<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) {
     let theme = scene.theme;
     if host.lines().is_empty() {
-        lines.push(labelled(scene, "output", Style::default(), vec![Span::styled("nothing said", theme.muted)]));
+        lines.push(labelled(
+            scene,
+            "output",
+            Style::default(),
+            vec![Span::styled("nothing said", theme.muted)],
+        ));
         return;
     }
     let start = scene.now.saturating_sub(scene.fleet.elapsed_millis(scene.now));
@@ -234,9 +249,14 @@ fn said<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) 
             LogSource::Stderr => "stderr",
             LogSource::Hook => "hook",
         };
-        lines.push(labelled(scene, if index == 0 { "output" } else { "" }, Style::default(), vec![
-            Span::styled(format!("{at:>5} {source:<6} "), theme.muted),
-            Span::styled(line.text.as_str(), theme.text),
-        ]));
+        lines.push(labelled(
+            scene,
+            if index == 0 { "output" } else { "" },
+            Style::default(),
+            vec![
+                Span::styled(format!("{at:>5} {source:<6} "), theme.muted),
+                Span::styled(line.text.as_str(), theme.text),
+            ],
+        ));
     }
 }

@@ -38,8 +38,12 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
         scene.edge_pen(buffer, area, line).put(if selected { symbols.cursor } else { " " }, theme.cursor);
     }
     let mut pen = scene.edge_pen(buffer, area, 0);
-    pen.skip(1).put(symbols.fail, theme.fail).right(INDENT - 3, &cause.hosts.len().to_string(), theme.strong).skip(1);
-    pen.put(cause.kind.as_str(), theme.fail.patch(theme.strong)).put(&format!(" while {}", cause.phase), theme.muted);
+    pen.skip(1)
+        .put(symbols.fail, theme.fail)
+        .right(INDENT - 3, &cause.hosts.len().to_string(), theme.strong)
+        .skip(1);
+    pen.put(cause.kind.as_str(), theme.fail.patch(theme.strong))
+        .put(&format!(" while {}", cause.phase), theme.muted);
     let line = |number| area.y.saturating_add(number) < area.bottom();
     let mut told = |number: u16, text: &str, style| {
         if line(number) {

@@ -85,7 +85,11 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     };
     let marked = ui.hosts.marks.len();
     if ui.targets(scene.fleet).iter().any(retryable) {
-        let words = if marked > 0 && ui.detail.is_none() { format!("retry {marked} marked") } else { "retry".to_owned() };
+        let words = if marked > 0 && ui.detail.is_none() {
+            format!("retry {marked} marked")
+        } else {
+            "retry".to_owned()
+        };
         list.push((Action::Retry, words));
     }
     if failed > 0 {

@@ -12,7 +12,10 @@ use crate::tui::ui::{Modal, Ui};
 
 use super::layout::{Areas, Size, areas};
 use super::pen::Pen;
-use super::{confirm, detail, failures, footer, grid, groups, header, help, hosts, log, palette, strip, swarm, tabs, tiny};
+use super::{
+    confirm, detail, failures, footer, grid, groups, header, help, hosts, log, palette, strip, swarm, tabs,
+    tiny,
+};
 
 /// All that a view may look at.
 #[derive(Clone, Copy)]
@@ -86,7 +89,9 @@ pub(in crate::tui) fn draw(scene: &Scene<'_>, frame: &mut Frame<'_>) {
             confirm::draw(scene, buffer, area, confirm);
             None
         }
-        Some(Modal::Question(question, input)) => confirm::draw_question(scene, buffer, area, question, input),
+        Some(Modal::Question(question, input)) => {
+            confirm::draw_question(scene, buffer, area, question, input)
+        }
         Some(Modal::Command(input, picked)) => {
             palette::draw(scene, buffer, areas.footer, input, *picked);
             cursor
@@ -137,7 +142,7 @@ pub(in crate::tui) fn target(scene: &Scene<'_>, area: Rect, at: Position) -> Opt
     let line = usize::from(at.y - areas.body.y);
     Some(match scene.ui.view {
         View::Hosts => Target::Row(scene.ui.hosts.cursor().offset + line.checked_sub(hosts::HEADING)?),
-        View::Grid => Target::Host(grid::host_at(scene.fleet, areas.body, at)?),
+        View::Grid => Target::Host(grid::host_at(scene, areas.body, at)?),
         View::Groups => Target::Row(scene.ui.groups.offset + line.checked_sub(groups::HEADING)?),
         View::Failures => Target::Row(scene.ui.causes.offset + line / failures::LINES),
         View::Log => Target::Row(scene.ui.log.offset + line.checked_sub(log::HEADING)?),

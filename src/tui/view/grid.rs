@@ -100,6 +100,16 @@ impl Plan {
         self.order.get(cell.first..cell.first + cell.count).unwrap_or(&[])
     }
 
+    /// Of a cell's hosts the one that shows: that which needs a person most among those that the filter lets through.
+    fn worst(&self, scene: &Scene<'_>, cell: &Cell) -> Option<HostId> {
+        let hosts = self.hosts(cell);
+        let shown = hosts.iter().copied().filter_map(|id| {
+            let host = scene.fleet.host(id)?;
+            scene.ui.hosts.query.matches(id, host).then_some((gravity(host), id))
+        });
+        shown.max_by_key(|(gravity, id)| (*gravity, std::cmp::Reverse(*id))).map(|(_, id)| id)
+    }
+
     /// The cell of a host, or the first.
     fn at(&self, host: Option<HostId>) -> Option<usize> {
         let place = host.and_then(|host| self.order.iter().position(|id| *id == host)).unwrap_or(0);
@@ -107,10 +117,10 @@ impl Plan {
     }
 }
 
-/// The host so many cells to the right of another and so many lines below.
-pub(in crate::tui) fn neighbour(fleet: &FleetState, body: Rect, from: Option<HostId>, right: isize, down: isize) -> Option<HostId> {
-    let plan = Plan::new(fleet, body);
-    let at = plan.at(from)?;
+/// The host so many cells to the right of another and so many lines below; of several in a cell the one that shows.
+pub(in crate::tui) fn neighbour(scene: &Scene<'_>, body: Rect, right: isize, down: isize) -> Option<HostId> {
+    let plan = Plan::new(scene.fleet, body);
+    let at = plan.at(scene.ui.grid_at)?;
     let cell = plan.cells.get(at)?;
     let wanted = if down == 0 {
         at.saturating_add_signed(right).min(plan.cells.len() - 1)
@@ -120,15 +130,15 @@ pub(in crate::tui) fn neighbour(fleet: &FleetState, body: Rect, from: Option<Hos
         let mut line = (0..plan.cells.len()).filter(|index| plan.cells[*index].y == y);
         line.clone().rfind(|index| plan.cells[*index].x <= cell.x).or_else(|| line.next()).unwrap_or(at)
     };
-    plan.hosts(plan.cells.get(wanted)?).first().copied()
+    plan.worst(scene, plan.cells.get(wanted)?)
 }
 
 /// The host whose cell is at a place of the screen.
-pub(super) fn host_at(fleet: &FleetState, body: Rect, at: Position) -> Option<HostId> {
-    let plan = Plan::new(fleet, body);
+pub(super) fn host_at(scene: &Scene<'_>, body: Rect, at: Position) -> Option<HostId> {
+    let plan = Plan::new(scene.fleet, body);
     let (x, y) = (at.x.checked_sub(body.x)?, at.y.checked_sub(body.y)?);
     let cell = plan.cells.iter().find(|cell| cell.y == y && (cell.x..cell.x + plan.width).contains(&x))?;
-    plan.hosts(cell).first().copied()
+    plan.worst(scene, cell)
 }
 
 /// A cell a host, or the worst of several; hosts that the filter leaves out are a dot.
@@ -146,13 +156,9 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         scene.edge_pen(buffer, area, *line).skip(1).put_within(LABEL as u16, name, theme.muted);
     }
     for (index, cell) in plan.cells.iter().enumerate() {
-        let worst = plan.hosts(cell).iter().filter_map(|id| {
-            let host = scene.fleet.host(*id)?;
-            scene.ui.hosts.query.matches(*id, host).then_some((*id, host))
-        });
-        let worst = worst.max_by_key(|(_, host)| gravity(host));
+        let worst = plan.worst(scene, cell).and_then(|id| scene.fleet.host(id));
         let (sign, mut style) = match worst {
-            Some((_, host)) => (sign(scene.symbols, host), theme.host(host)),
+            Some(host) => (sign(scene.symbols, host), theme.host(host)),
             None => (scene.symbols.dot, theme.faint),
         };
         let here = selected == Some(index);
@@ -164,8 +170,14 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         if plan.named {
             let id = plan.hosts(cell).first().copied();
             let name = id.map_or("", |id| scene.fleet.host_name(id));
-            let quiet = worst.is_none_or(|(_, host)| gravity(host) < 2);
-            let text = if here { theme.strong } else if quiet { theme.muted } else { theme.text };
+            let quiet = worst.is_none_or(|host| gravity(host) < 2);
+            let text = if here {
+                theme.strong
+            } else if quiet {
+                theme.muted
+            } else {
+                theme.text
+            };
             pen.skip(1).put(name, text);
         }
     }

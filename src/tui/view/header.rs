@@ -73,7 +73,15 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
         parts.push((text.into(), theme.warn));
     }
     if scene.ui.frozen {
-        parts.push((format!("frozen {} {} goes on   ", scene.symbols.dot, scene.keymap.key(crate::tui::action::Action::Freeze)).into(), theme.warn));
+        parts.push((
+            format!(
+                "frozen {} {} goes on   ",
+                scene.symbols.dot,
+                scene.keymap.key(crate::tui::action::Action::Freeze)
+            )
+            .into(),
+            theme.warn,
+        ));
     }
     if let Some(reason) = fleet.stopping().filter(|_| !fleet.is_resting()) {
         parts.push((format!("stopping: {reason}   ").into(), theme.warn));
@@ -85,7 +93,10 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
         parts.insert(0, (format!("packing {percent:.0} %   ").into(), theme.accent));
     } else if let Some(ratio) = fleet.times_least() {
         let words = if long { " the least possible" } else { " least" };
-        parts.push((format!(" {} {ratio:.2} {}{words}", scene.symbols.dot, scene.symbols.times).into(), theme.muted));
+        parts.push((
+            format!(" {} {ratio:.2} {}{words}", scene.symbols.dot, scene.symbols.times).into(),
+            theme.muted,
+        ));
     } else if let Some(least) = fleet.least_seconds() {
         let least = format_clock(Duration::from_secs_f64(least.min(1e9).ceil()));
         let words = if long { "least possible" } else { "least" };
@@ -182,7 +193,11 @@ fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'sta
             parts.push(("  ".into(), theme.text));
         }
         let style = theme.state(state);
-        let number = if state == StateName::Failed { style.patch(theme.strong.remove_modifier(ratatui::style::Modifier::empty())) } else { theme.text };
+        let number = if state == StateName::Failed {
+            style.patch(theme.strong.remove_modifier(ratatui::style::Modifier::empty()))
+        } else {
+            theme.text
+        };
         parts.push((scene.symbols.state(state).into(), style));
         parts.push((format!(" {count}").into(), number));
         parts.push((format!(" {word}").into(), if state == StateName::Failed { style } else { theme.muted }));
@@ -195,7 +210,8 @@ fn numbers(scene: &Scene<'_>, size: Size) -> Vec<Part<'static>> {
     let (fleet, theme) = (scene.fleet, scene.theme);
     let mut parts: Vec<Part<'static>> = Vec::new();
     if let Some(eta) = fleet.eta() {
-        parts.push((format!("   ETA {}", eta_text(eta, scene.now, scene.symbols.range)).into(), theme.strong));
+        parts
+            .push((format!("   ETA {}", eta_text(eta, scene.now, scene.symbols.range)).into(), theme.strong));
     }
     let fetching = fleet.counts().of(StateName::Fetching) > 0;
     if fetching {

@@ -16,7 +16,8 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, scroll: u
     let beside = area.width >= COLUMN * 2 + 8;
     let total = if beside { split(&lines) } else { lines.len() } as u16;
     let columns = if beside { COLUMN * 2 } else { COLUMN };
-    let inner = panel(scene, buffer, area, columns.min(area.width.saturating_sub(8)), total + 2, scene.theme.faint);
+    let inner =
+        panel(scene, buffer, area, columns.min(area.width.saturating_sub(8)), total + 2, scene.theme.faint);
     let room = inner.height.saturating_sub(2);
     let most = total.saturating_sub(room);
     let from = scroll.min(most);
@@ -42,7 +43,8 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, scroll: u
 
 /// Where the second column begins: at the heading that is nearest to the middle.
 fn split(lines: &[Line<'_>]) -> usize {
-    let starts = lines.iter().enumerate().filter(|(_, line)| line.spans.is_empty()).map(|(index, _)| index + 1);
+    let starts =
+        lines.iter().enumerate().filter(|(_, line)| line.spans.is_empty()).map(|(index, _)| index + 1);
     starts.min_by_key(|start| start.abs_diff(lines.len() / 2)).unwrap_or(lines.len())
 }
 

@@ -35,12 +35,21 @@ const PERCENT: u16 = 6;
 
 fn columns(size: Size, width: u16, longest: usize) -> Columns {
     let longest = longest.max(8) as u16;
-    let mut columns = Columns { name: longest.min(18), state: STATE, bar: 0, done: 7, rate: 9, spark: 0, peers: 0, attempt: 0 };
+    let mut columns = Columns {
+        name: longest.min(18),
+        state: STATE,
+        bar: 0,
+        done: 7,
+        rate: 9,
+        spark: 0,
+        peers: 0,
+        attempt: 0,
+    };
     match size {
         Size::Tiny | Size::Narrow => {
             columns.done = 0;
             columns.rate = 0;
-            columns.name = longest.min(width.saturating_sub(STATE + PERCENT + 6));
+            columns.name = longest.min(width.saturating_sub(STATE + PERCENT + 7));
         }
         Size::Medium => columns.bar = width.saturating_sub(columns.name + 43).clamp(8, 24),
         Size::Wide => {
@@ -62,7 +71,8 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     heading(scene, &mut scene.edge_pen(buffer, area, 0), &columns);
     let list = &scene.ui.hosts;
     if list.is_empty() {
-        let text = if scene.fleet.hosts().is_empty() { "no hosts yet" } else { "no host matches; Esc shows all" };
+        let text =
+            if scene.fleet.hosts().is_empty() { "no hosts yet" } else { "no host matches; Esc shows all" };
         scene.edge_pen(buffer, area, 2).skip(3).put(text, scene.theme.muted);
         return;
     }
@@ -100,7 +110,14 @@ fn heading(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns) {
     }
 }
 
-fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, id: HostId, host: &HostRecord, selected: bool) {
+fn row(
+    scene: &Scene<'_>,
+    pen: &mut Pen<'_>,
+    columns: &Columns,
+    id: HostId,
+    host: &HostRecord,
+    selected: bool,
+) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     let style = theme.host(host);
     pen.put(if selected { symbols.cursor } else { " " }, theme.cursor);
@@ -130,7 +147,8 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, id: HostId, host
     }
     let bar = if host.name() == StateName::Queued { theme.faint } else { theme.state(host.name()) };
     pen.bar(columns.bar, host.share(), bar, theme.faint).right(PERCENT, &percent(host), name).skip(2);
-    let no_numbers = host.name() != StateName::Fetching && (columns.spark == 0 || host.name() == StateName::Queued);
+    let no_numbers =
+        host.name() != StateName::Fetching && (columns.spark == 0 || host.name() == StateName::Queued);
     if no_numbers && !remark.text.is_empty() {
         pen.put(&remark.text, theme.weight(remark.weight));
         return;
@@ -156,7 +174,8 @@ fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostR
     }
     let rates = host.rates().iter().map(|rate| u64::from(*rate));
     pen.skip(2).spark(columns.spark, rates, scene.fleet.top_rate(), theme.muted).skip(1);
-    let peers = if fetching || host.progress.peers > 0 { host.progress.peers.to_string() } else { String::new() };
+    let peers =
+        if fetching || host.progress.peers > 0 { host.progress.peers.to_string() } else { String::new() };
     pen.right(columns.peers, &peers, theme.muted).skip(2);
     let style = if host.attempt > 1 { theme.warn } else { theme.muted };
     pen.right(columns.attempt, &attempt(scene, host), style).skip(2);

@@ -2,8 +2,8 @@
 
 mod confirm;
 mod detail;
-mod footer;
 mod failures;
+mod footer;
 mod frame;
 mod grid;
 mod groups;

@@ -8,7 +8,13 @@ use crate::tui::input::Input;
 use super::frame::Scene;
 
 /// Ways to go on with the command line, above it.
-pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, footer: Rect, input: &Input, picked: Option<usize>) {
+pub(super) fn draw(
+    scene: &Scene<'_>,
+    buffer: &mut Buffer,
+    footer: Rect,
+    input: &Input,
+    picked: Option<usize>,
+) {
     let theme = scene.theme;
     let list = completions(scene.fleet, input.text());
     let rows = (list.len() as u16).min(footer.y.saturating_sub(1));
@@ -24,7 +30,8 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, footer: Rect, input: 
         let here = picked == Some(line);
         let mut pen = scene.edge_pen(buffer, area, line as u16 + 1);
         pen.put(if here { scene.symbols.cursor } else { " " }, theme.cursor);
-        pen.left(widest.min(60), completion.line.trim_end(), if here { theme.strong } else { theme.text }).skip(2);
+        pen.left(widest.min(60), completion.line.trim_end(), if here { theme.strong } else { theme.text })
+            .skip(2);
         pen.put(&completion.help, theme.muted);
     }
 }

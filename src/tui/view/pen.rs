@@ -177,8 +177,11 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// Text in at most so many columns, with an ellipsis where it was cut; control characters become blanks.
 pub(super) fn fit<'t>(text: &'t str, width: usize, ellipsis: &str) -> Cow<'t, str> {
-    let clean: Cow<'t, str> =
-        if text.chars().any(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() };
+    let clean: Cow<'t, str> = if text.chars().any(char::is_control) {
+        text.replace(char::is_control, " ").into()
+    } else {
+        text.into()
+    };
     if clean.width() <= width {
         return clean;
     }
@@ -221,7 +224,11 @@ mod tests {
 
     #[test]
     fn bars_tell_half_columns() {
-        let bar = |share| line(4, |pen| { pen.bar(4, share, Style::new(), Style::new()); });
+        let bar = |share| {
+            line(4, |pen| {
+                pen.bar(4, share, Style::new(), Style::new());
+            })
+        };
         assert_eq!(bar(0.0), "────");
         assert_eq!(bar(0.001), "╾───");
         assert_eq!(bar(0.5), "━━──");
@@ -231,7 +238,11 @@ mod tests {
 
     #[test]
     fn sparklines_end_with_the_newest_sample() {
-        let spark = |samples: Vec<u64>| line(4, |pen| { pen.spark(4, samples.into_iter(), 8, Style::new()); });
+        let spark = |samples: Vec<u64>| {
+            line(4, |pen| {
+                pen.spark(4, samples.into_iter(), 8, Style::new());
+            })
+        };
         assert_eq!(spark(vec![]), "    ");
         assert_eq!(spark(vec![0, 8]), "   █");
         assert_eq!(spark(vec![9, 0, 1, 4, 99]), " ▁▄█");

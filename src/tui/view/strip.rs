@@ -20,7 +20,11 @@ const ADVICE_INDENT: usize = 14;
 /// that is known of it.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let area = areas.strip;
-    let Some((id, host)) = scene.ui.selected_host(scene.fleet).and_then(|id| Some((id, scene.fleet.host(id)?))) else { return };
+    let Some((id, host)) =
+        scene.ui.selected_host(scene.fleet).and_then(|id| Some((id, scene.fleet.host(id)?)))
+    else {
+        return;
+    };
     if area.height == 0 {
         return;
     }
@@ -34,7 +38,11 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     pen.fill(rule, theme.faint);
     let rest = Rect { y: area.y + 1, height: area.height - 1, ..area };
     if area.height > 4 {
-        for (line, text) in detail::lines(scene, id, host, usize::from(area.width), true).iter().take(usize::from(rest.height)).enumerate() {
+        for (line, text) in detail::lines(scene, id, host, usize::from(area.width), true)
+            .iter()
+            .take(usize::from(rest.height))
+            .enumerate()
+        {
             let mut pen = scene.pen(buffer, rest, line as u16);
             text.spans.iter().for_each(|span| {
                 pen.put(&span.content, text.style.patch(span.style));

@@ -40,7 +40,14 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     let mut pen = scene.pen(buffer, area, 0);
     pen.put("Seeder", theme.strong).skip(2);
     pen.put(&format!("{copies:.2} copies sent"), theme.text);
-    pen.put(&format!(" {dot} {} {dot} feeds {}", format_bytes(seeder.sent), plural(seeder.feeds as usize, "host")), theme.muted);
+    pen.put(
+        &format!(
+            " {dot} {} {dot} feeds {}",
+            format_bytes(seeder.sent),
+            plural(seeder.feeds as usize, "host")
+        ),
+        theme.muted,
+    );
     let mut pen = scene.pen(buffer, area, 1);
     let top = fleet.seeder_rates().iter().max().copied().unwrap_or(0);
     let width = pen.room().min(40);
@@ -101,7 +108,8 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     };
     let mut pen = scene.pen(buffer, area, 0);
     pen.put("Who feeds whom", theme.strong).put("  row sends, column gets", theme.muted);
-    let label = (0..racks.len()).map(|rack| name(rack).chars().count()).max().unwrap_or(0).max(6).min(14) as u16;
+    let label =
+        (0..racks.len()).map(|rack| name(rack).chars().count()).max().unwrap_or(0).clamp(6, 14) as u16;
     let columns = usize::from(area.width.saturating_sub(label + 3) / CELL).min(racks.len());
     let first = scene.ui.swarm.index.min(racks.len().saturating_sub(1));
     let mut pen = scene.pen(buffer, area, 1);
@@ -118,7 +126,9 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
         (0..columns).for_each(|to| cell(scene, &mut pen, from, to));
     }
     if columns < racks.len() {
-        scene.pen(buffer, area, 0).end_with(&[(format!("{columns} of {} racks", racks.len()).into(), theme.muted)]);
+        scene
+            .pen(buffer, area, 0)
+            .end_with(&[(format!("{columns} of {} racks", racks.len()).into(), theme.muted)]);
     }
 }
 

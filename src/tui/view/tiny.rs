@@ -11,7 +11,9 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     let mut pen = scene.edge_pen(buffer, area, 0);
     let asked = match &scene.ui.modal {
         Some(crate::tui::ui::Modal::Confirm(confirm)) => Some(format!("{} y/n", confirm.question)),
-        Some(crate::tui::ui::Modal::Question(question, input)) => Some(format!("{}: {}", question.prompt, input.shown())),
+        Some(crate::tui::ui::Modal::Question(question, input)) => {
+            Some(format!("{}: {}", question.prompt, input.shown()))
+        }
         _ => None,
     };
     if let Some(asked) = asked {
