@@ -1,9 +1,5 @@
 //! Ship a release to thousands of hosts over a BitTorrent swarm, and watch it arrive.
 
-// The made-up deployment of the examples is the tests' too, and names this crate from outside.
-#[cfg(test)]
-extern crate self as murder;
-
 pub mod agent;
 #[cfg(feature = "operator")]
 pub mod app;
