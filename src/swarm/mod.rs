@@ -1,6 +1,7 @@
 //! Moving pieces: the hosts' engine, and the operator's seeder with its gate.
 
 mod bitset;
+pub mod engine;
 #[cfg(feature = "operator")]
 mod graph;
 pub mod limiter;

@@ -72,7 +72,12 @@ impl<S> Channel<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     /// Reads once from the stream and decrypts what is whole. `0` bytes of the stream mean its end.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.inbox.poll_fill(cx, &mut self.stream)
+        self.poll_receive_some(cx, usize::MAX)
+    }
+
+    /// The same, but takes at most so many bytes from the stream.
+    pub fn poll_receive_some(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        self.inbox.poll_fill(cx, &mut self.stream, most)
     }
 
     /// Writes what is sealed; ready when nothing is left.
@@ -175,9 +180,11 @@ impl Inbox {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         self.make_room();
-        let mut free = ReadBuf::new(&mut self.buffer[self.raw_end..]);
+        let end = self.buffer.len().min(self.raw_end.saturating_add(most));
+        let mut free = ReadBuf::new(&mut self.buffer[self.raw_end..end]);
         if free.remaining() == 0 {
             let text = "a message is longer than it may be";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
