@@ -31,3 +31,7 @@ pub mod text;
 #[cfg(feature = "operator")]
 pub mod tui;
 pub mod units;
+
+// The made-up deployment of `examples/screen` names the crate as every example does, and is used by tests, too.
+#[cfg(test)]
+extern crate self as murder;
