@@ -47,7 +47,9 @@ impl Mouth {
     async fn pass_on(&self, says: AgentSays) {
         match says {
             AgentSays::Words(line) => self.say(Word::Stderr(line)).await,
-            AgentSays::Report(Report::Progress(progress)) => self.board.put(self.host, self.attempt, *progress),
+            AgentSays::Report(Report::Progress(progress)) => {
+                self.board.put(self.host, self.attempt, *progress)
+            }
             AgentSays::Report(report) => {
                 if matches!(report, Report::Fetched(_)) {
                     self.board.drop_of(self.host, self.attempt);

@@ -56,8 +56,13 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, channel: Channel<Msg>, lane:
     let (chunks, chunks_receiver) = mpsc::channel(WRITES_AHEAD);
     let marks = Marks::default();
     let unread = marks.unread.clone();
-    runtime.spawn(read_all(read, stdout, stderr, exit_sender, marks.clone()));
-    runtime.spawn(write_all(write, chunks_receiver, lane, marks));
+    let writer = runtime.spawn(write_all(write, chunks_receiver, lane, marks.clone()));
+    runtime.spawn(async move {
+        let exit = read_all(read, stdout, stderr, marks).await;
+        // Our own close goes first: a server that allows one session opens the next only behind it.
+        let _ = writer.await;
+        exit_sender.send_replace(Some(exit));
+    });
     Process {
         stdin: Stdin(StdinKind::Channel(ChannelWriter { chunks: PollSender::new(chunks) })),
         stdout: Box::new(ChannelReader { queue: stdout_reader, _unread: unread.drop_guard() }),
@@ -93,13 +98,7 @@ impl AsyncRead for ChannelReader {
     }
 }
 
-async fn read_all(
-    mut channel: ChannelReadHalf,
-    stdout: ByteQueue,
-    stderr: ByteQueue,
-    exit: watch::Sender<Option<Exit>>,
-    marks: Marks,
-) {
+async fn read_all(mut channel: ChannelReadHalf, stdout: ByteQueue, stderr: ByteQueue, marks: Marks) -> Exit {
     let closed = marks.closed;
     let mut ended = None;
     let mut clean = false;
@@ -140,8 +139,8 @@ async fn read_all(
         stdout.fail("the connection is gone");
     }
     stderr.end();
-    exit.send_replace(Some(ended.unwrap_or(Exit::Unknown)));
     closed.cancel();
+    ended.unwrap_or(Exit::Unknown)
 }
 
 /// Without `SIG`, as on the wire.

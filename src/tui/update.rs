@@ -2,8 +2,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::Position;
 
 use crate::deploy::Command;
-use crate::ssh::Secret;
 use crate::fleet::{Filter, Scope};
+use crate::ssh::Secret;
 
 use super::action::{Action, View};
 use super::app::{App, Effect};
