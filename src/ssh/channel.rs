@@ -6,13 +6,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::{CancellationToken, DropGuard, PollSender};
+use tokio_util::sync::{CancellationToken, PollSender};
 
 use super::pace::Pace;
 use super::process::{Exit, Process, Stdin, StdinKind};
-use super::queue::{ByteQueue, Full, QueueReader};
+use super::queue::{ByteQueue, Full};
 
 /// Bytes of a stream that its reader may be behind: four of russh's windows. What a well-behaved peer has under way fits in.
 const READ_BEHIND: usize = 8 * 1024 * 1024;
@@ -49,71 +49,71 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, channel: Channel<Msg>, lane:
     let (stdout, stdout_reader) = ByteQueue::new(READ_BEHIND, Full::Fail);
     let (stderr, stderr_reader) = ByteQueue::new(STDERR_KEPT, Full::DropOldest);
     let (exit_sender, exit) = watch::channel(None);
+    let exit_sender = Arc::new(exit_sender);
     let (chunks, chunks_receiver) = mpsc::channel(WRITES_AHEAD);
-    let (closed, unread) = (CancellationToken::new(), CancellationToken::new());
-    runtime.spawn(read_all(read, stdout, stderr, exit_sender, closed.clone()));
-    runtime.spawn(write_all(write, chunks_receiver, lane, closed, unread.clone()));
+    let ends = Ends::default();
+    runtime.spawn(read_all(read, stdout, stderr, Arc::clone(&exit_sender), ends.clone()));
+    runtime.spawn(write_all(write, chunks_receiver, lane, exit_sender, ends));
     Process {
         stdin: Stdin(StdinKind::Channel(ChannelWriter { chunks: PollSender::new(chunks) })),
-        stdout: Box::new(ChannelReader { queue: stdout_reader, _unread: unread.drop_guard() }),
+        stdout: Box::new(stdout_reader),
         stderr: Box::new(stderr_reader),
         exit,
     }
 }
 
-/// Standard output of a channel. When it and the writer are gone, the channel is closed.
-struct ChannelReader {
-    queue: QueueReader,
-    _unread: DropGuard,
-}
-
-impl AsyncRead for ChannelReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.queue).poll_read(cx, buf)
-    }
+/// How the two tasks of a channel end each other.
+#[derive(Clone, Default)]
+struct Ends {
+    /// Nothing can be written any more, or nothing more is to be read.
+    unwritable: CancellationToken,
+    /// We have closed the channel. russh drops all that comes for it then, its end too.
+    closed: CancellationToken,
 }
 
 async fn read_all(
     mut channel: ChannelReadHalf,
     stdout: ByteQueue,
     stderr: ByteQueue,
-    exit: watch::Sender<Option<Exit>>,
-    closed: CancellationToken,
+    exit: Arc<watch::Sender<Option<Exit>>>,
+    ends: Ends,
 ) {
     let mut ended = None;
     let mut clean = false;
-    while let Some(message) = channel.wait().await {
+    loop {
+        let message = tokio::select! {
+            message = channel.wait() => message,
+            () = ends.closed.cancelled() => None,
+        };
         match message {
-            ChannelMsg::Data { data } => {
+            Some(ChannelMsg::Data { data }) => {
                 if !stdout.push(data) {
-                    closed.cancel();
+                    ends.unwritable.cancel();
                 }
             }
-            ChannelMsg::Failure => {
-                stderr.push(Bytes::from_static(b"sshd refused to run the command\n"));
-                closed.cancel();
-            }
-            ChannelMsg::ExtendedData { data, ext: 1 } => {
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
                 stderr.push(data);
             }
-            ChannelMsg::Eof => {
+            Some(ChannelMsg::Eof) => {
                 clean = true;
                 stdout.end();
                 stderr.end();
             }
-            ChannelMsg::ExitStatus { exit_status } => ended = Some(Exit::Code(exit_status)),
-            ChannelMsg::ExitSignal { signal_name, .. } => {
+            Some(ChannelMsg::ExitStatus { exit_status }) => ended = Some(Exit::Code(exit_status)),
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                 ended = Some(Exit::Signal(signal(&signal_name)));
             }
-            ChannelMsg::Close => {
+            Some(ChannelMsg::Failure) => {
+                clean = true;
+                stderr.push(Bytes::from_static(b"sshd refused to run the command\n"));
+                ends.unwritable.cancel();
+            }
+            Some(ChannelMsg::Close) => {
                 clean = true;
                 break;
             }
-            _ => {}
+            Some(_) => {}
+            None => break,
         }
     }
     if clean {
@@ -123,7 +123,7 @@ async fn read_all(
     }
     stderr.end();
     exit.send_replace(Some(ended.unwrap_or(Exit::Unknown)));
-    closed.cancel();
+    ends.unwritable.cancel();
 }
 
 /// Without `SIG`, as on the wire.
@@ -138,8 +138,8 @@ async fn write_all(
     channel: ChannelWriteHalf<Msg>,
     mut chunks: mpsc::Receiver<Write>,
     lane: Lane,
-    closed: CancellationToken,
-    unread: CancellationToken,
+    exit: Arc<watch::Sender<Option<Exit>>>,
+    ends: Ends,
 ) {
     let copy = async {
         // The end of the chunks means that whoever wrote is gone.
@@ -153,15 +153,17 @@ async fn write_all(
             }
         }
         let _ = channel.eof().await;
-        unread.cancelled().await;
+        // To close it earlier would lose how the command ended.
+        exit.closed().await;
     };
     tokio::select! {
-        () = closed.cancelled() => {}
+        () = ends.unwritable.cancelled() => {}
         () = copy => {}
     }
     drop(chunks);
     // After the other end closed it, this says nothing any more.
     let _ = channel.close().await;
+    ends.closed.cancel();
 }
 
 enum Write {

@@ -10,6 +10,7 @@ use super::SshError;
 use super::ask::{Ask, NobodyToAsk};
 use super::dial::Dialer;
 use super::host_key::HostKeyPolicy;
+use super::jump::check_way;
 use super::local::Local;
 use super::openssh::{self, Master, SocketFolder};
 use super::session::Session;
@@ -212,7 +213,8 @@ impl Client {
         let work = async move {
             match target.transport {
                 Transport::Russh => {
-                    let (connection, route) = shared.dialer.connect(target, Vec::new(), 0).await?;
+                    check_way(&shared.dialer.resolver, &target).await?;
+                    let (connection, route) = shared.dialer.connect(target, Vec::new()).await?;
                     Ok(Session::russh(connection, &route, shared))
                 }
                 Transport::Openssh => {

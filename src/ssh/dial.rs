@@ -112,22 +112,16 @@ impl Dialer {
         self: &Arc<Self>,
         target: Target,
         fallback: Vec<PathBuf>,
-        depth: usize,
     ) -> BoxFuture<'static, Result<(Connection, Route), SshError>> {
         let dialer = Arc::clone(self);
         Box::pin(async move {
             let route = dialer.resolver.route(&target, &fallback).await?;
-            let connection = dialer.connect_route(&target, &route, depth).await?;
+            let connection = dialer.connect_route(&target, &route).await?;
             Ok((connection, route))
         })
     }
 
-    async fn connect_route(
-        self: &Arc<Self>,
-        target: &Target,
-        route: &Route,
-        depth: usize,
-    ) -> Result<Connection, SshError> {
+    async fn connect_route(self: &Arc<Self>, target: &Target, route: &Route) -> Result<Connection, SshError> {
         let check = self.host_key_check(route).await?;
         let give_up = |tried| SshError::Refused { host: route.name.clone(), tried, retryable: true };
         let (mut last, mut dropped) = (String::new(), false);
@@ -136,7 +130,7 @@ impl Dialer {
                 let pause = BACKOFF * 2_u32.pow(n - 1);
                 tokio::time::sleep(pause + random(pause / 2)).await;
             }
-            match self.try_once(target, route, Arc::clone(&check), depth).await {
+            match self.try_once(target, route, Arc::clone(&check)).await {
                 Ok(connection) => return Ok(connection),
                 Err(Failed::For(error)) => return Err(error),
                 Err(Failed::HungUp(reason)) => last = reason,
@@ -161,10 +155,9 @@ impl Dialer {
         target: &Target,
         route: &Route,
         check: Arc<HostKeyCheck>,
-        depth: usize,
     ) -> Result<Connection, Failed> {
         let mut places = Places::default();
-        let (stream, address, lease) = self.stream(target, route, &mut places, depth).await?;
+        let (stream, address, lease) = self.stream(target, route, &mut places).await?;
         let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, config(), check)).await;
         let mut connection = match shaken {
             Ok(Ok(connection)) => connection,
@@ -204,7 +197,6 @@ impl Dialer {
         target: &Target,
         route: &Route,
         places: &mut Places,
-        depth: usize,
     ) -> Result<(Box<dyn Stream>, String, Option<Lease>), Failed> {
         match &route.via {
             Via::Direct => {
@@ -222,7 +214,7 @@ impl Dialer {
             }
             Via::Jump(hops) => {
                 // Before our own place: with all places taken by hosts that wait for it, a jump host could never dial.
-                let lease = self.jumps.lease(self, hops, target, depth).await?;
+                let lease = self.jumps.lease(self, hops, target).await?;
                 places.0.extend(lease.place().await);
                 self.take_place(places).await;
                 let stream = lease.open(self, route).await?;

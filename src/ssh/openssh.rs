@@ -266,7 +266,7 @@ fn run(runtime: &tokio::runtime::Handle, ssh: &mut Command) -> Result<Process, S
     let (sender, exit) = watch::channel(None);
     runtime.spawn(watch_child(child, sender));
     Ok(Process {
-        stdin: Stdin(StdinKind::Child(stdin)),
+        stdin: Stdin(StdinKind::Child(Some(stdin))),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
         exit,
