@@ -7,7 +7,7 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::AsyncWrite;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::{CancellationToken, PollSender};
 
 use super::pace::Pace;
@@ -62,13 +62,15 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, channel: Channel<Msg>, lane:
     }
 }
 
-/// How the two tasks of a channel end each other.
+/// What the two tasks of a channel tell each other.
 #[derive(Clone, Default)]
 struct Ends {
     /// Nothing can be written any more, or nothing more is to be read.
     unwritable: CancellationToken,
     /// We have closed the channel. russh drops all that comes for it then, its end too.
     closed: CancellationToken,
+    /// A message came; it may say that the channel's window is wider.
+    news: Arc<Notify>,
 }
 
 async fn read_all(
@@ -85,6 +87,7 @@ async fn read_all(
             message = channel.wait() => message,
             () = ends.closed.cancelled() => None,
         };
+        ends.news.notify_one();
         match message {
             Some(ChannelMsg::Data { data }) => {
                 if !stdout.push(data) {
@@ -144,11 +147,11 @@ async fn write_all(
     let copy = async {
         // The end of the chunks means that whoever wrote is gone.
         while let Some(Write::Data(bytes)) = chunks.recv().await {
-            let bytes = match &lane {
-                Lane::Control => bytes,
-                Lane::Bulk(pace) => pace.admit(bytes).await,
+            let sent = match &lane {
+                Lane::Control => channel.data_bytes(bytes).await,
+                Lane::Bulk(pace) => send_paced(&channel, bytes, pace, &ends.news).await,
             };
-            if channel.data_bytes(bytes).await.is_err() {
+            if sent.is_err() {
                 return;
             }
         }
@@ -164,6 +167,27 @@ async fn write_all(
     // After the other end closed it, this says nothing any more.
     let _ = channel.close().await;
     ends.closed.cancel();
+}
+
+/// Takes a place in the connection only for what the channel's window takes too: a host that reads nothing must not hold the
+/// places of others behind the same jump host.
+async fn send_paced(
+    channel: &ChannelWriteHalf<Msg>,
+    mut bytes: Bytes,
+    pace: &Arc<Pace>,
+    news: &Notify,
+) -> Result<(), russh::Error> {
+    while !bytes.is_empty() {
+        let room = loop {
+            match channel.writable_packet_size().await {
+                0 => news.notified().await,
+                room => break room,
+            }
+        };
+        let part = bytes.split_to(bytes.len().min(room));
+        channel.data_bytes(pace.admit(part).await).await?;
+    }
+    Ok(())
 }
 
 enum Write {

@@ -209,18 +209,18 @@ impl Client {
     /// Connects to a host and logs in.
     pub async fn connect(&self, target: &Target) -> Result<Session, SshError> {
         let shared = Arc::clone(&self.shared);
-        let target = target.clone();
+        let (target, sudo) = (target.clone(), target.become_sudo);
         let work = async move {
             match target.transport {
                 Transport::Russh => {
                     check_way(&shared.dialer.resolver, &target).await?;
                     let (connection, route) = shared.dialer.connect(target, Vec::new()).await?;
-                    Ok(Session::russh(connection, &route, shared))
+                    Ok(Session::russh(connection, &route, sudo, shared))
                 }
                 Transport::Openssh => {
                     let route = shared.dialer.resolver.route(&target, &[]).await?;
                     let master = Master::connect(&shared, &target, &route).await?;
-                    Ok(Session::openssh(master, &route, shared))
+                    Ok(Session::openssh(master, &route, sudo, shared))
                 }
             }
         };

@@ -24,7 +24,7 @@ use super::proxy::CommandStream;
 use super::resolve::{Resolver, Route, Via, join_port};
 
 /// To connect to one address, where nobody says otherwise.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// To look a name up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -200,12 +200,12 @@ impl Dialer {
     ) -> Result<(Box<dyn Stream>, String, Option<Lease>), Failed> {
         match &route.via {
             Via::Direct => {
-                self.take_place(places).await;
+                places.0.extend(self.place().await);
                 let (stream, address) = self.tcp(route, places).await?;
                 Ok((Box::new(stream), address.to_string(), None))
             }
             Via::Command(command) => {
-                self.take_place(places).await;
+                places.0.extend(self.place().await);
                 let stream = CommandStream::start(command).map_err(|error| {
                     let tried = format!("ProxyCommand `{command}`: {}", io_words(&error));
                     SshError::Unreachable { host: route.name.clone(), tried }
@@ -216,8 +216,8 @@ impl Dialer {
                 // Before our own place: with all places taken by hosts that wait for it, a jump host could never dial.
                 let lease = self.jumps.lease(self, hops, target).await?;
                 places.0.extend(lease.place().await);
-                self.take_place(places).await;
-                let stream = lease.open(self, route).await?;
+                places.0.extend(self.place().await);
+                let stream = lease.open(self, route, self.connect_timeout(route)).await?;
                 let address = format!(
                     "{} over {}",
                     join_port(&route.hostname, route.port),
@@ -228,15 +228,22 @@ impl Dialer {
         }
     }
 
-    async fn take_place(&self, places: &mut Places) {
-        // Never closed.
-        places.0.extend(Arc::clone(&self.places).acquire_owned().await);
+    /// For one attempt to connect to one address.
+    pub(super) fn connect_timeout(&self, route: &Route) -> Duration {
+        self.options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// Waits until one more may dial.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
         tokio::time::sleep(random(JITTER)).await;
+        // Never closed.
+        place.ok()
     }
 
     async fn tcp(&self, route: &Route, places: &mut Places) -> Result<(TcpStream, SocketAddr), SshError> {
         let addresses = self.look_up(route).await?;
-        let timeout = self.options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let timeout = self.connect_timeout(route);
         let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
         for address in addresses {
             let place = self.at_address(address.ip()).acquire_owned().await;

@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use russh::ChannelOpenFailure;
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
+use russh::client::Msg;
+use russh::{Channel, ChannelOpenFailure};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::SshError;
 use super::channel::{Lane, run};
@@ -166,12 +167,22 @@ impl Lease {
     }
 
     /// A connection from the jump host to the host; its name is looked up there.
-    pub(super) async fn open(&self, dialer: &Dialer, route: &Route) -> Result<Loopback, SshError> {
+    pub(super) async fn open(
+        &self,
+        dialer: &Dialer,
+        route: &Route,
+        timeout: Duration,
+    ) -> Result<Loopback, SshError> {
         let connection = &self.member.connection;
-        let opened = connection
-            .handle
-            .channel_open_direct_tcpip(&route.hostname, u32::from(route.port), "127.0.0.1", 0)
-            .await;
+        let opened = match tokio::time::timeout(timeout, self.open_channel(dialer, route)).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let at = join_port(&route.hostname, route.port);
+                let seconds = timeout.as_secs_f32();
+                let tried = format!("{at} from {}: no answer within {seconds} s", self.member.login);
+                return Err(SshError::Timeout { host: route.name.clone(), tried });
+            }
+        };
         match opened {
             Ok(channel) => {
                 let lane = Lane::Bulk(Arc::clone(&connection.pace));
@@ -190,6 +201,20 @@ impl Lease {
                 ),
             }),
         }
+    }
+
+    /// Opens a channel in a task of its own, which closes it if nobody waits for it any more.
+    async fn open_channel(&self, dialer: &Dialer, route: &Route) -> Result<Channel<Msg>, russh::Error> {
+        let (member, host, port) = (Arc::clone(&self.member), route.hostname.clone(), u32::from(route.port));
+        let (sender, receiver) = oneshot::channel();
+        dialer.runtime().spawn(async move {
+            let handle = &member.connection.handle;
+            let opened = handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await;
+            if let Err(Ok(late)) = sender.send(opened) {
+                let _ = late.close().await;
+            }
+        });
+        receiver.await.unwrap_or(Err(russh::Error::Disconnect))
     }
 
     fn not_opened(&self, route: &Route, failure: &ChannelOpenFailure, reason: &str) -> SshError {

@@ -120,10 +120,10 @@ async fn commands_and_agents_run_over_openssh() {
     assert_eq!(exit, Exit::Code(5));
     let (_, exit) = output(session.exec("kill -TERM $$").await.unwrap()).await;
     assert_eq!(exit, Exit::Signal("TERM".into()));
-    let agent = session.launch(&fake(), false).await.unwrap();
+    let agent = session.launch(&fake()).await.unwrap();
     assert!(agent.uploaded_bytes > 0);
     assert_eq!(agent.leave(true).await, Leave { left: vec![], exit: Exit::Code(0) });
-    assert_eq!(session.launch(&fake(), false).await.unwrap().uploaded_bytes, 0);
+    assert_eq!(session.launch(&fake()).await.unwrap().uploaded_bytes, 0);
     session.close().await;
 }
 
@@ -164,7 +164,7 @@ async fn a_stream_reaches_loopback_with_forwarding_and_without() {
             let (mut read, mut write) = stream.into_split();
             tokio::io::copy(&mut read, &mut write).await
         });
-        let _agent = session.launch(&fake(), false).await.unwrap();
+        let _agent = session.launch(&fake()).await.unwrap();
         let mut stream = session.open_loopback(port).await.unwrap();
         stream.write_all(b"through").await.unwrap();
         let mut back = [0; 7];
@@ -557,7 +557,7 @@ async fn the_systems_ssh_does_the_same() {
         stream.read_exact(&mut back).await.unwrap();
         assert_eq!(&back, b"through");
         if agent.is_none() {
-            agent = Some(session.launch(&fake(), false).await.unwrap());
+            agent = Some(session.launch(&fake()).await.unwrap());
         }
     }
     let agent = agent.unwrap();
