@@ -22,6 +22,8 @@ pub(super) struct Inner {
     pub(super) host: String,
     pub(super) login: String,
     pub(super) user: String,
+    /// The agent runs as root.
+    pub(super) sudo: bool,
     link: Link,
     /// Where the agent lies on the host, once it has started.
     pub(super) agent_path: OnceLock<String>,
@@ -44,20 +46,21 @@ pub(super) enum Load {
 }
 
 impl Session {
-    pub(super) fn russh(connection: Connection, route: &Route, shared: Arc<Shared>) -> Self {
-        Self::new(Link::Russh(connection), route, shared)
+    pub(super) fn russh(connection: Connection, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
+        Self::new(Link::Russh(connection), route, sudo, shared)
     }
 
-    pub(super) fn openssh(master: Master, route: &Route, shared: Arc<Shared>) -> Self {
-        Self::new(Link::Openssh(master), route, shared)
+    pub(super) fn openssh(master: Master, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
+        Self::new(Link::Openssh(master), route, sudo, shared)
     }
 
-    fn new(link: Link, route: &Route, shared: Arc<Shared>) -> Self {
+    fn new(link: Link, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 host: route.name.clone(),
                 login: route.login(),
                 user: route.user.clone(),
+                sudo,
                 link,
                 agent_path: OnceLock::new(),
                 no_forwarding: AtomicBool::new(false),
@@ -77,7 +80,7 @@ impl Session {
     }
 
     /// Connects to a port of the host's own loopback: through the connection, or, where sshd forbids forwarding, through
-    /// the agent as a pipe, once it has been launched.
+    /// the agent as a pipe, once it has been launched. It ends with the session.
     pub async fn open_loopback(&self, port: u16) -> Result<Loopback, SshError> {
         self.inner.open_loopback(port).await
     }
