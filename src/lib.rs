@@ -1,9 +1,5 @@
 //! Ship a release to thousands of hosts over a BitTorrent swarm, and watch it arrive.
 
-// The made-up deployment of the examples is the tests' too, and names this crate from outside.
-#[cfg(test)]
-extern crate self as murder;
-
 pub mod agent;
 #[cfg(feature = "operator")]
 pub mod app;
@@ -35,3 +31,7 @@ pub mod text;
 #[cfg(feature = "operator")]
 pub mod tui;
 pub mod units;
+
+// The made-up deployment of `examples/screen` names the crate as every example does, and is used by tests, too.
+#[cfg(test)]
+extern crate self as murder;

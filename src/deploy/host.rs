@@ -231,10 +231,6 @@ impl Host {
         self.way.is_final()
     }
 
-    /// The attempt up to which it goes on by itself.
-    pub(super) fn attempts_allowed(&self) -> u32 {
-        self.last_attempt
-    }
 
     /// The phase that a failure of the connection falls into.
     pub(super) fn phase(&self) -> Phase {
@@ -371,7 +367,7 @@ mod tests {
         host.step(failure(FailureKind::Auth), RULES);
         host.step(Input::Retry, Rules { attempts: 2, ..RULES });
         host.step(Input::Start, RULES);
-        assert_eq!((host.attempt, host.attempts_allowed()), (2, 3));
+        assert_eq!((host.attempt, host.last_attempt), (2, 3));
     }
 
     #[test]

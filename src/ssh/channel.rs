@@ -2,6 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::Msg;
@@ -25,6 +26,9 @@ const WRITES_AHEAD: usize = 2;
 
 /// Bytes of one chunk; OpenSSH's largest packet.
 const CHUNK: usize = 32 * 1024;
+
+/// For the exit status to come after the end of the output.
+const STATUS_LATE: Duration = Duration::from_secs(60);
 
 /// How a channel's data queues beside that of other channels.
 #[derive(Clone)]
@@ -50,15 +54,27 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, channel: Channel<Msg>, lane:
     let (stderr, stderr_reader) = ByteQueue::new(STDERR_KEPT, Full::DropOldest);
     let (exit_sender, exit) = watch::channel(None);
     let (chunks, chunks_receiver) = mpsc::channel(WRITES_AHEAD);
-    let (closed, unread) = (CancellationToken::new(), CancellationToken::new());
-    runtime.spawn(read_all(read, stdout, stderr, exit_sender, closed.clone()));
-    runtime.spawn(write_all(write, chunks_receiver, lane, closed, unread.clone()));
+    let marks = Marks::default();
+    let unread = marks.unread.clone();
+    runtime.spawn(read_all(read, stdout, stderr, exit_sender, marks.clone()));
+    runtime.spawn(write_all(write, chunks_receiver, lane, marks));
     Process {
         stdin: Stdin(StdinKind::Channel(ChannelWriter { chunks: PollSender::new(chunks) })),
         stdout: Box::new(ChannelReader { queue: stdout_reader, _unread: unread.drop_guard() }),
         stderr: Box::new(stderr_reader),
         exit,
     }
+}
+
+/// What the two tasks of a channel and its streams tell each other.
+#[derive(Clone, Default)]
+struct Marks {
+    /// The channel is of no use any more.
+    closed: CancellationToken,
+    /// The other end has said all that it will.
+    said_all: CancellationToken,
+    /// Nobody reads what the other end says.
+    unread: CancellationToken,
 }
 
 /// Standard output of a channel. When it and the writer are gone, the channel is closed.
@@ -82,8 +98,9 @@ async fn read_all(
     stdout: ByteQueue,
     stderr: ByteQueue,
     exit: watch::Sender<Option<Exit>>,
-    closed: CancellationToken,
+    marks: Marks,
 ) {
+    let closed = marks.closed;
     let mut ended = None;
     let mut clean = false;
     while let Some(message) = channel.wait().await {
@@ -102,6 +119,7 @@ async fn read_all(
             }
             ChannelMsg::Eof => {
                 clean = true;
+                marks.said_all.cancel();
                 stdout.end();
                 stderr.end();
             }
@@ -138,8 +156,7 @@ async fn write_all(
     channel: ChannelWriteHalf<Msg>,
     mut chunks: mpsc::Receiver<Write>,
     lane: Lane,
-    closed: CancellationToken,
-    unread: CancellationToken,
+    marks: Marks,
 ) {
     let copy = async {
         // The end of the chunks means that whoever wrote is gone.
@@ -153,10 +170,14 @@ async fn write_all(
             }
         }
         let _ = channel.eof().await;
-        unread.cancelled().await;
+        marks.unread.cancelled().await;
+        if marks.said_all.is_cancelled() {
+            // Its exit status comes after its last word, and not at all to a channel that was closed before.
+            tokio::time::sleep(STATUS_LATE).await;
+        }
     };
     tokio::select! {
-        () = closed.cancelled() => {}
+        () = marks.closed.cancelled() => {}
         () = copy => {}
     }
     drop(chunks);

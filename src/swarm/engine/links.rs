@@ -12,6 +12,10 @@ use crate::swarm::wire::{BLOCK, Request};
 /// Requests of a peer that wait to be served. Ours has at most 512 out to one peer; other clients have some hundreds.
 const MOST_UPLOADS: usize = 2048;
 
+/// A HAVE waits at most so long for a block or a request to go with. A packet of its own to each neighbour for each
+/// piece would cost more than the piece; that it comes later by this much was not to be measured.
+const HAVE_DELAY: Duration = Duration::from_millis(15);
+
 /// Which end dialled a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialled {
@@ -34,7 +38,6 @@ pub(super) enum Outgoing {
     Unchoke,
     Interested,
     KeepAlive,
-    Have(u32),
     Request(Ask),
     Cancel(Ask),
 }
@@ -52,6 +55,9 @@ pub(super) struct Upload {
 pub(super) struct Link {
     pub(super) who: Who,
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// Pieces to tell of, and since when: they wait a little for something that goes out anyway.
+    haves: Vec<u32>,
+    haves_since: Duration,
     pub(super) uploads: VecDeque<Upload>,
     waker: Option<Waker>,
     pub(super) heard: Duration,
@@ -66,6 +72,8 @@ impl Link {
         Self {
             who,
             outgoing: VecDeque::from([Outgoing::Unchoke, Outgoing::Interested]),
+            haves: Vec::new(),
+            haves_since: now,
             uploads: VecDeque::new(),
             waker: None,
             heard: now,
@@ -94,6 +102,31 @@ impl Link {
 
     pub(super) fn send(&mut self, message: Outgoing) {
         self.outgoing.push_back(message);
+    }
+
+    /// Tells of a piece, soon.
+    pub(super) fn tell_of(&mut self, piece: u32, now: Duration) {
+        if self.haves.is_empty() {
+            self.haves_since = now;
+        }
+        self.haves.push(piece);
+    }
+
+    /// When the pieces to tell of should have gone out; `None` if there are none. The seeder reveals on hearing, and
+    /// it is one connection: it is told at once.
+    pub(super) fn haves_due(&self) -> Option<Duration> {
+        let delay = if self.is_seeder() { Duration::ZERO } else { HAVE_DELAY };
+        (!self.haves.is_empty()).then(|| self.haves_since + delay)
+    }
+
+    /// The pieces to tell of now: all, if something else goes out or they waited long enough.
+    pub(super) fn take_haves(&mut self, now: Duration) -> Vec<u32> {
+        let others = !self.outgoing.is_empty() || !self.uploads.is_empty();
+        if others || self.haves_due().is_some_and(|due| due <= now) {
+            std::mem::take(&mut self.haves)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Takes back a request: it is forgotten if it was not sent yet, else cancelled.

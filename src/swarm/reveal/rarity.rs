@@ -24,6 +24,10 @@ impl Rarity {
         Self { sorted, place, count: vec![0; pieces as usize], start: vec![0, pieces] }
     }
 
+    pub(super) fn count(&self, piece: u32) -> u32 {
+        self.count[piece as usize]
+    }
+
     pub(super) fn raise(&mut self, piece: u32) {
         let count = self.count[piece as usize] as usize;
         if count + 2 == self.start.len() {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -10,6 +11,13 @@ use crate::swarm::BitSet;
 const A: HostId = HostId(0);
 const B: HostId = HostId(1);
 const C: HostId = HostId(2);
+
+/// For tests in which no time passes.
+const T: Duration = Duration::from_secs(1);
+
+fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
 
 /// A queue with these hosts joined, none of them alone.
 fn queue(pieces: u32, hosts: &[HostId]) -> Reveal {
@@ -27,11 +35,11 @@ fn set(of: u32, pieces: impl IntoIterator<Item = u32>) -> BitSet {
 #[test]
 fn a_host_gets_two_pieces_and_the_next_when_it_has_one() {
     let mut reveal = queue(10, &[A]);
-    let first = reveal.fill(A);
+    let first = reveal.fill(A, T);
     assert_eq!(first.len(), WINDOW);
-    assert!(reveal.fill(A).is_empty(), "the window is full");
-    reveal.have(A, first[0]);
-    let next = reveal.fill(A);
+    assert!(reveal.fill(A, T).is_empty(), "the window is full");
+    reveal.have(A, first[0], T);
+    let next = reveal.fill(A, T);
     assert_eq!(next.len(), 1);
     assert!(!first.contains(&next[0]));
 }
@@ -46,20 +54,20 @@ fn the_window_covers_rate_and_round_trip_and_is_never_below_two() {
     assert_eq!(window(1e6, f64::INFINITY, 0), 2);
     let mut reveal = queue(100, &[A]);
     reveal.set_window(A, 5);
-    assert_eq!(reveal.fill(A).len(), 5);
+    assert_eq!(reveal.fill(A, T).len(), 5);
     reveal.set_window(A, 0);
-    assert!(reveal.fill(A).is_empty());
+    assert!(reveal.fill(A, T).is_empty());
 }
 
 #[test]
 fn a_slow_host_draws_few() {
     let mut reveal = queue(100, &[A, B]);
-    reveal.fill(B);
-    let mut drawn = reveal.fill(A);
+    reveal.fill(B, T);
+    let mut drawn = reveal.fill(A, T);
     let mut done = 0;
     while let Some(piece) = drawn.get(done).copied() {
-        reveal.have(A, piece);
-        drawn.extend(reveal.fill(A));
+        reveal.have(A, piece, T);
+        drawn.extend(reveal.fill(A, T));
         done += 1;
         if drawn.len() >= 98 {
             break;
@@ -71,43 +79,76 @@ fn a_slow_host_draws_few() {
 #[test]
 fn what_a_dead_host_held_alone_is_shown_to_another() {
     let mut reveal = queue(4, &[A]);
-    let held = reveal.fill(A);
-    held.iter().for_each(|piece| reveal.have(A, *piece));
-    let lent = reveal.fill(A);
+    let held = reveal.fill(A, T);
+    held.iter().for_each(|piece| reveal.have(A, *piece, T));
+    let lent = reveal.fill(A, T);
     reveal.join(B, false);
     reveal.forget(A);
     reveal.set_window(B, 4);
-    let again: BTreeSet<u32> = reveal.fill(B).into_iter().collect();
+    let again: BTreeSet<u32> = reveal.fill(B, T).into_iter().collect();
     assert_eq!(again, held.into_iter().chain(lent).collect());
 }
 
 #[test]
-fn what_somebody_else_holds_is_not_shown_again_while_other_pieces_wait() {
+fn what_somebody_holds_is_not_shown_again_while_the_swarm_spreads_it() {
     let mut reveal = queue(40, &[A, B]);
-    let first = reveal.fill(A);
-    first.iter().for_each(|piece| reveal.have(B, *piece));
-    reveal.forget(A);
     let mut shown = Vec::new();
-    while reveal.copies(0)[0] > 0 {
-        let new = reveal.fill(B);
-        new.iter().for_each(|piece| reveal.have(B, *piece));
+    for step in 0..38 {
+        let now = at(f64::from(step) * 0.1);
+        let new = reveal.fill(A, now);
+        new.iter().for_each(|piece| reveal.have(A, *piece, now + at(0.1)));
         shown.extend(new);
     }
-    assert_eq!(shown.len(), 38);
-    assert!(!shown.contains(&first[0]) && !shown.contains(&first[1]));
+    let first = reveal.fill(B, at(3.8));
+    assert_eq!((shown.len(), first.len()), (40, 0), "all is out");
+    assert!(reveal.fill(B, at(4.5)).is_empty());
+    assert_eq!(reveal.fill(B, at(5.0)).len(), WINDOW, "the swarm is slow: help it");
+    let new = reveal.fill(C, at(5.0));
+    assert!(new.is_empty(), "a host that is not fed");
 }
 
 #[test]
-fn a_piece_that_a_slow_host_sits_on_is_shown_to_others_at_the_end() {
-    let mut reveal = queue(3, &[A, B]);
-    let stuck = reveal.fill(A);
+fn what_a_slow_host_sits_on_is_shown_to_others_when_nothing_else_is_left() {
+    let mut reveal = queue(42, &[A, B]);
+    let stuck = reveal.fill(A, at(0.0));
     let mut got = Vec::new();
-    for _ in 0..3 {
-        let new = reveal.fill(B);
-        new.iter().for_each(|piece| reveal.have(B, *piece));
+    for step in 0..20 {
+        let now = at(f64::from(step) * 0.1);
+        let new = reveal.fill(B, now);
+        assert!(new.iter().all(|piece| !stuck.contains(piece)));
+        new.iter().for_each(|piece| reveal.have(B, *piece, now + at(0.1)));
         got.extend(new);
     }
-    assert!(stuck.iter().all(|piece| got.contains(piece)));
+    assert_eq!(got.len(), 40);
+    let again: BTreeSet<u32> = reveal.fill(B, at(2.1)).into_iter().collect();
+    assert_eq!(again, stuck.iter().copied().collect(), "they are late");
+    stuck.iter().for_each(|piece| reveal.have(A, *piece, at(2.2)));
+    assert_eq!(reveal.copies(0), [0, 42], "late is not lost");
+    reveal.leave(B);
+    reveal.forget(A);
+    reveal.join(C, false);
+    reveal.set_window(C, 42);
+    assert_eq!(reveal.fill(C, at(2.3)).len(), 2, "and what was late counts right");
+}
+
+#[test]
+fn a_host_known_to_be_slow_keeps_nobody_waiting() {
+    let mut reveal = queue(60, &[A, B]);
+    let first = reveal.fill(A, at(0.0));
+    let mut now = 0.0;
+    let mut fast = 0;
+    while fast < 54 {
+        let new = reveal.fill(B, at(now));
+        now += 0.1;
+        new.iter().for_each(|piece| reveal.have(B, *piece, at(now)));
+        fast += new.len();
+    }
+    first.iter().for_each(|piece| reveal.have(A, *piece, at(now)));
+    reveal.fill(A, at(now));
+    let last = reveal.fill(B, at(now));
+    assert_eq!(last.len(), 2);
+    last.iter().for_each(|piece| reveal.have(B, *piece, at(now + 0.1)));
+    assert_eq!(reveal.fill(B, at(now + 0.1)).len(), 2, "what the slow one was shown just now");
 }
 
 #[test]
@@ -116,31 +157,31 @@ fn a_host_without_neighbours_gets_everything_and_counts_for_nothing() {
     reveal.join(B, true);
     let mut got = Vec::new();
     loop {
-        let new = reveal.fill(B);
+        let new = reveal.fill(B, T);
         if new.is_empty() {
             break;
         }
-        new.iter().for_each(|piece| reveal.have(B, *piece));
+        new.iter().for_each(|piece| reveal.have(B, *piece, T));
         got.extend(new);
     }
     assert_eq!(got, [0, 1, 2, 3, 4, 5]);
     assert!(!reveal.may_leave(), "the other host has nothing");
     reveal.set_window(A, 6);
-    assert_eq!(reveal.fill(A).len(), 6, "nothing that the lonely one holds helps the other");
-    (0..6).for_each(|piece| reveal.have(A, piece));
+    assert_eq!(reveal.fill(A, T).len(), 6, "nothing that the lonely one holds helps the other");
+    (0..6).for_each(|piece| reveal.have(A, piece, T));
     assert!(reveal.may_leave());
 }
 
 #[test]
 fn a_host_that_loses_its_neighbours_no_longer_holds_pieces_for_others() {
     let mut reveal = queue(4, &[A]);
-    let held = reveal.fill(A);
-    held.iter().for_each(|piece| reveal.have(A, *piece));
-    reveal.fill(A);
+    let held = reveal.fill(A, T);
+    held.iter().for_each(|piece| reveal.have(A, *piece, T));
+    reveal.fill(A, T);
     reveal.set_alone(A, true);
     reveal.join(B, false);
     reveal.set_window(B, 4);
-    assert_eq!(reveal.fill(B).len(), 4);
+    assert_eq!(reveal.fill(B, T).len(), 4);
     reveal.set_alone(A, false);
     assert_eq!(reveal.copies(0), [2, 2]);
 }
@@ -148,18 +189,19 @@ fn a_host_that_loses_its_neighbours_no_longer_holds_pieces_for_others() {
 #[test]
 fn places_go_round_and_the_lonely_need_none() {
     let hosts: Vec<HostId> = (0..MAX_FEEDS as u32 + 2).map(HostId).collect();
-    let mut reveal = queue(8, &hosts);
+    let pieces = 8;
+    let mut reveal = queue(pieces, &hosts);
     let (waits, later) = (hosts[MAX_FEEDS], hosts[MAX_FEEDS + 1]);
     assert_eq!(reveal.feeds(), MAX_FEEDS);
-    assert!(!reveal.has_room() && reveal.fill(waits).is_empty());
+    assert!(!reveal.has_room() && reveal.fill(waits, T).is_empty());
     let lonely = HostId(9000);
     reveal.join(lonely, true);
-    assert_eq!(reveal.fill(lonely).len(), WINDOW);
-    (0..8).for_each(|piece| reveal.have(hosts[5], piece));
-    assert_eq!(reveal.fill(waits).len(), WINDOW, "the place of the one that has all");
-    assert!(reveal.fill(later).is_empty());
+    assert_eq!(reveal.fill(lonely, T).len(), WINDOW);
+    (0..pieces).for_each(|piece| reveal.have(hosts[5], piece, T));
+    assert!(reveal.is_fed(waits), "in the place of the one that has all");
+    assert!(!reveal.is_fed(later));
     reveal.leave(hosts[7]);
-    assert_eq!(reveal.fill(later).len(), WINDOW);
+    assert!(reveal.is_fed(later));
     assert!(reveal.has_room() || reveal.feeds() == MAX_FEEDS + 1);
     reveal.leave(lonely);
     assert_eq!(reveal.feeds(), MAX_FEEDS);
@@ -168,23 +210,23 @@ fn places_go_round_and_the_lonely_need_none() {
 #[test]
 fn nothing_that_a_host_brings_along_is_sent_to_anyone_first() {
     let mut reveal = queue(20, &[A, B]);
-    reveal.note_exactly(A, &set(20, 0..10));
+    reveal.note_exactly(A, &set(20, 0..10), T);
     reveal.set_window(B, 10);
-    assert!(reveal.fill(B).iter().all(|piece| *piece >= 10));
+    assert!(reveal.fill(B, T).iter().all(|piece| *piece >= 10));
     assert_eq!(reveal.copies(0), [10, 10]);
-    reveal.note_exactly(A, &set(20, [3]));
+    reveal.note_exactly(A, &set(20, [3]), T);
     assert_eq!(reveal.copies(0), [19, 1], "it came back with less");
-    reveal.note(A, &set(20, [4]));
+    reveal.note(A, &set(20, [4]), T);
     assert_eq!(reveal.copies(0), [18, 2], "an old report takes nothing away");
-    reveal.have(A, 99);
+    reveal.have(A, 99, T);
     assert_eq!(reveal.copies(0), [18, 2], "a piece that does not exist is not counted");
 }
 
 #[test]
 fn copies_are_counted_up_to_a_bound() {
     let mut reveal = queue(3, &[A, B, C]);
-    [A, B, C].iter().for_each(|host| reveal.have(*host, 0));
-    reveal.have(A, 1);
+    [A, B, C].iter().for_each(|host| reveal.have(*host, 0, T));
+    reveal.have(A, 1, T);
     assert_eq!(reveal.copies(0), [1, 1, 0, 1]);
     assert_eq!(reveal.copies(2), [1, 2]);
     assert_eq!(queue(0, &[A]).copies(4), [0]);
@@ -204,7 +246,8 @@ fn play(hosts: u32, pieces: u32, seed: u64, deaths: &[u32]) -> Result<BTreeMap<u
         has.insert(host, HashSet::new());
     }
     for step in 0_u32.. {
-        prop_assert!(step < 40 * (hosts + 1) * (pieces + 10), "no progress");
+        prop_assert!(step < 100 * (hosts + 1) * (pieces + 10), "no progress");
+        let now = at(f64::from(step) * 0.01);
         if deaths.contains(&step) && has.len() > 1 {
             let dead =
                 *has.keys().nth(rng.usize(..has.len())).ok_or_else(|| TestCaseError::fail("nobody"))?;
@@ -214,14 +257,20 @@ fn play(hosts: u32, pieces: u32, seed: u64, deaths: &[u32]) -> Result<BTreeMap<u
         }
         let alive: Vec<HostId> = has.keys().copied().collect();
         for host in &alive {
-            for piece in reveal.fill(*host) {
+            for piece in reveal.fill(*host, now) {
                 prop_assert!(!has[host].contains(&piece), "shown what it has");
                 if shown.len() < pieces as usize {
                     *shown.entry(piece).or_insert(0) += 1;
                 }
                 lent.entry(*host).or_default().push(piece);
             }
-            prop_assert!(lent[host].len() >= WINDOW.min(pieces as usize - has[host].len()), "starved");
+            let lacks = pieces as usize - has[host].len();
+            let out = |piece| {
+                has.values().any(|has| has.contains(&piece))
+                    || lent.values().flatten().any(|lent| *lent == piece)
+            };
+            let full = lent[host].len() >= WINDOW.min(lacks);
+            prop_assert!(full || (0..pieces).all(out), "starved while pieces wait");
         }
         let host = alive[rng.usize(..alive.len())];
         let queue = lent.get_mut(&host).map(|lent| (!lent.is_empty()).then(|| lent.swap_remove(0)));
@@ -232,7 +281,7 @@ fn play(hosts: u32, pieces: u32, seed: u64, deaths: &[u32]) -> Result<BTreeMap<u
         if let Some(piece) = got {
             has.entry(host).or_default().insert(piece);
             lent.entry(host).or_default().retain(|other| *other != piece);
-            reveal.have(host, piece);
+            reveal.have(host, piece, now);
         }
         if has.values().all(|has| has.len() == pieces as usize) {
             break;

@@ -279,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
         if !self.heard {
             return Ok(());
         }
-        let new = self.gate.reveal().fill(self.state.host);
+        let new = self.gate.fill(self.state.host);
         for piece in new {
             self.say(&Message::Have(piece))?;
             self.revealed.insert(piece, Instant::now());

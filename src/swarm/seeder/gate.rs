@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ pub(super) struct Gate {
     pub(super) sent: AtomicU64,
     pub(super) stop: CancellationToken,
     pub(super) running: TaskTracker,
+    started: Instant,
     reveal: Mutex<Reveal>,
     feeds: Mutex<HashMap<HostId, Arc<FeedState>>>,
 }
@@ -46,6 +48,7 @@ impl Gate {
             sent: AtomicU64::new(0),
             stop: CancellationToken::new(),
             running: TaskTracker::new(),
+            started: Instant::now(),
             reveal,
             feeds: Mutex::default(),
         }
@@ -97,7 +100,7 @@ impl Gate {
         let freed = {
             let mut reveal = self.reveal();
             let fed = reveal.is_fed(host);
-            reveal.have(host, piece);
+            reveal.have(host, piece, self.now());
             fed && !reveal.is_fed(host)
         };
         if freed {
@@ -106,12 +109,12 @@ impl Gate {
     }
 
     pub(super) fn has_exactly(&self, host: HostId, has: &BitSet) {
-        self.reveal().note_exactly(host, has);
+        self.reveal().note_exactly(host, has, self.now());
         self.wake_all();
     }
 
     pub(super) fn note(&self, host: HostId, has: &BitSet) {
-        self.reveal().note(host, has);
+        self.reveal().note(host, has, self.now());
     }
 
     pub(super) fn set_alone(&self, host: HostId, alone: bool) {
@@ -125,6 +128,15 @@ impl Gate {
         }
         self.reveal().forget(host);
         self.wake_all();
+    }
+
+    /// Pieces to reveal to a host now.
+    pub(super) fn fill(&self, host: HostId) -> Vec<u32> {
+        self.reveal().fill(host, self.now())
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Pieces may have become rare, or places free: every feed looks at its window.

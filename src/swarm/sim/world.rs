@@ -101,16 +101,38 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A host's uplink, or the seeder's, has passed a block.
-    Sent { from: u32 },
+    Sent {
+        from: u32,
+    },
     /// A block is at its receiver.
-    Block { to: u32, from: u32, ask: Ask },
-    Request { to: u32, from: u32, ask: Ask },
-    Cancel { to: u32, from: u32, ask: Ask },
+    Block {
+        to: u32,
+        from: u32,
+        ask: Ask,
+    },
+    Request {
+        to: u32,
+        from: u32,
+        ask: Ask,
+    },
+    Cancel {
+        to: u32,
+        from: u32,
+        ask: Ask,
+    },
     /// At a host.
-    Have { to: u32, from: u32, piece: u32 },
-    Tick { host: u32 },
+    Have {
+        to: u32,
+        from: u32,
+        piece: u32,
+    },
+    Tick {
+        host: u32,
+    },
     Look,
-    Dies { host: u32 },
+    Dies {
+        host: u32,
+    },
 }
 
 struct Host {
@@ -237,7 +259,7 @@ impl World {
             Event::Cancel { to, from, ask } => self.uplink(to).cancel(from, ask),
             Event::Have { to: SEEDER, from, piece } => {
                 let fed = self.reveal.is_fed(HostId(from));
-                self.reveal.have(HostId(from), piece);
+                self.reveal.have(HostId(from), piece, Duration::from_nanos(self.now));
                 self.show(from);
                 if fed && !self.reveal.is_fed(HostId(from)) {
                     self.show_all();
@@ -344,7 +366,7 @@ impl World {
     }
 
     fn show(&mut self, host: u32) {
-        for piece in self.reveal.fill(HostId(host)) {
+        for piece in self.reveal.fill(HostId(host), Duration::from_nanos(self.now)) {
             self.say(Event::Have { to: host, from: SEEDER, piece });
         }
     }
