@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deploy::{Command, Event};
-use crate::fleet::FleetState;
 
 use super::app::{App, Effect, Exit};
 use super::notify::Signal;
@@ -146,9 +145,11 @@ pub(super) async fn drive<S: Source>(
             // Keys will not come any more: the terminal is gone.
             Wake::Input(_) => hang_up(app, &mut pace),
             Wake::Interrupt(interrupt) => interrupted(app, screen, &mut pace, commands, interrupt).await?,
-            Wake::Events(Pull::Restart) => app.live = FleetState::new(),
             Wake::Events(pull) => {
                 open = pull != Pull::End;
+                if pull == Pull::Restart {
+                    app.restart();
+                }
                 pace.dirty |= !batch.is_empty();
                 batch.drain(..).for_each(|event| app.apply(&event));
             }
@@ -318,6 +319,7 @@ async fn effects<S: Source>(
             Effect::Seek(by) => source.control(Control::Seek(by)),
             Effect::Speed(times) => source.control(Control::Speed(times)),
             Effect::Pause => source.control(Control::Pause),
+            Effect::Failure(forward) => source.control(Control::Failure(forward)),
         }
         app.ui.replay = source.bar();
         pace.touched = true;

@@ -130,6 +130,8 @@ pub(super) const TABLE: &[Row] = rows! {
         Action::Faster, "faster", ["]"], "faster", "twice the speed";
         Action::SeekBack, "seek-back", ["<"], "back 10 s", "ten seconds back";
         Action::SeekForward, "seek-forward", [">"], "on 10 s", "ten seconds on";
+        Action::FailureBefore, "failure-before", ["{"], "failure before", "back to the failure before";
+        Action::FailureAfter, "failure-after", ["}"], "next failure", "on to the next failure";
     }
 };
 
@@ -158,11 +160,9 @@ impl From<KeyEvent> for Key {
     }
 }
 
-#[cfg(test)]
-impl Key {
-    /// The press as the terminal tells it.
-    pub(super) fn event(self) -> KeyEvent {
-        KeyEvent::new(self.code, self.modifiers)
+impl From<Key> for KeyEvent {
+    fn from(key: Key) -> Self {
+        Self::new(key.code, key.modifiers)
     }
 }
 

@@ -46,7 +46,7 @@ fn press(app: &mut App, keys: &str) {
 }
 
 fn event(key: &str) -> KeyEvent {
-    key.parse::<super::keymap::Key>().unwrap().event()
+    key.parse::<super::keymap::Key>().unwrap().into()
 }
 
 /// Types text, letter by letter.

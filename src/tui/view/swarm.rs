@@ -117,13 +117,13 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     for rack in 0..columns {
         pen.right(CELL, name(rack), theme.muted);
     }
-    let rows = (area.height.saturating_sub(2)) as usize;
+    let (rows, largest) = (usize::from(area.height.saturating_sub(2)), flows.largest());
     // The seeder first: it is one line, and where everything comes from.
     let senders = std::iter::once(racks.len()).chain(first..racks.len());
     for (line, from) in senders.take(rows).enumerate() {
         let mut pen = scene.pen(buffer, area, line as u16 + 2);
         pen.left(label, name(from), theme.muted);
-        (0..columns).for_each(|to| cell(scene, &mut pen, from, to));
+        (0..columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
     }
     if columns < racks.len() {
         scene
@@ -132,10 +132,8 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     }
 }
 
-fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, from: usize, to: usize) {
-    let flows = scene.fleet.flows();
-    let bytes = flows.between(from, to);
-    let share = bytes as f64 / flows.largest().max(1) as f64;
+fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, bytes: u64, largest: u64) {
+    let share = bytes as f64 / largest.max(1) as f64;
     let style = match share {
         _ if bytes == 0 => scene.theme.faint,
         share if share > 0.66 => scene.theme.accent,
