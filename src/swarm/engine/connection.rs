@@ -211,13 +211,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut state = core.lock();
         let now = state.now();
         let Some(link) = state.links.get_mut(&self.key) else { return Ok(false) };
+        for piece in link.take_haves(now) {
+            wire::push(&mut self.channel, &Message::Have(piece))?;
+        }
         let messages = std::mem::take(&mut link.outgoing);
         for message in &messages {
             let message = match *message {
                 Outgoing::Unchoke => Message::Unchoke,
                 Outgoing::Interested => Message::Interested,
                 Outgoing::KeepAlive => Message::KeepAlive,
-                Outgoing::Have(piece) => Message::Have(piece),
                 Outgoing::Request(ask) => Message::Request(request(ask, &core.pieces)),
                 Outgoing::Cancel(ask) => Message::Cancel(request(ask, &core.pieces)),
             };

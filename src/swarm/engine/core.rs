@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::Instant;
 
 use super::cache::{Cache, Slab};
@@ -27,8 +28,13 @@ const CACHED: usize = 4 << 20;
 /// Connections at once; the operator deals 8, the seeder is one more.
 const MOST_LINKS: usize = 256;
 
+/// What the disk's threads may have to say before they wait until it is heard.
+const DISK_DONE: usize = 64;
+
 /// How often time is looked at.
-pub(super) const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
+/// The same when the last blocks are out, which another peer may send earlier.
+const TICK_AT_END: Duration = Duration::from_millis(25);
 /// A connection that has nothing to say says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// A peer that was asked and sends no block for so long is asked no more until it does.
@@ -77,7 +83,8 @@ pub(super) struct State {
 }
 
 impl Core {
-    pub(super) fn new(config: &EngineConfig) -> std::io::Result<Arc<Self>> {
+    /// Besides the core gives what its disk's threads say, for [`Core::run`].
+    pub(super) fn new(config: &EngineConfig) -> std::io::Result<(Arc<Self>, Receiver<Done>)> {
         let pieces = config.pieces.clone();
         let limits = Limits {
             requests: REQUESTED / crate::swarm::wire::BLOCK,
@@ -117,24 +124,44 @@ impl Core {
             event: Notify::new(),
             state: Mutex::new(state),
         });
-        let weak: Weak<Self> = Arc::downgrade(&core);
-        let done = move |done| {
-            if let Some(core) = weak.upgrade() {
-                core.disk_done(done);
+        let (tell, hear) = channel(DISK_DONE);
+        core.lock().workers =
+            Some(Workers::start(config.store.clone(), pieces, limits.begun as usize, &tell)?);
+        Ok((core, hear))
+    }
+
+    /// Takes what the disk's threads did and looks after what time brings about, until the task is ended.
+    pub(super) async fn run(self: Arc<Self>, mut done: Receiver<Done>) {
+        let mut next_tick = Instant::now();
+        let mut batch = Vec::new();
+        let mut flush = None;
+        let mut disk_works = true;
+        loop {
+            let wake = flush.unwrap_or(next_tick).min(next_tick);
+            tokio::select! {
+                count = done.recv_many(&mut batch, DISK_DONE), if disk_works => disk_works = count > 0,
+                () = tokio::time::sleep_until(wake) => {}
             }
-        };
-        let workers = Workers::start(config.store.clone(), pieces, limits.begun as usize, done)?;
-        core.lock().workers = Some(workers);
-        Ok(core)
+            let now = Instant::now();
+            if now >= next_tick {
+                let at_end = self.lock().tick();
+                next_tick = now + if at_end { TICK_AT_END } else { TICK };
+            }
+            let mut state = self.lock();
+            if !batch.is_empty() {
+                batch.drain(..).for_each(|done| state.disk_done(done));
+                // A verified piece makes room to begin another, a failed one is to be fetched again.
+                state.fill_all();
+            }
+            flush = state.flush_haves();
+            if !state.events.is_empty() {
+                self.event.notify_one();
+            }
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn disk_done(&self, done: Done) {
-        self.lock().disk_done(done);
-        self.event.notify_one();
     }
 
     /// A connection is ready. `None` if it is not wanted: another one to the same host stays, or the host is banned.
@@ -160,20 +187,6 @@ impl Core {
     pub(super) fn leave(&self, key: Key) {
         self.lock().leave(key);
         self.links_changed.notify_waiters();
-        self.event.notify_one();
-    }
-
-    /// Looks after what time brings about: rates, silence, blocks that are late.
-    pub(super) fn tick(&self) {
-        let mut state = self.lock();
-        let now = state.now();
-        let received = state.counters.sample(now);
-        let waiting = state.waiting(received);
-        state.counters.waited(waiting);
-        let keys: Vec<Key> = state.links.keys().copied().collect();
-        for key in keys {
-            state.look_after(key, now);
-        }
     }
 }
 
@@ -210,6 +223,33 @@ impl State {
         self.fill_all();
     }
 
+    /// Rates, silence, blocks that are late. Whether only the last blocks are out.
+    fn tick(&mut self) -> bool {
+        let now = self.now();
+        let received = self.counters.sample(now);
+        let waiting = self.waiting(received);
+        self.counters.waited(waiting);
+        let keys: Vec<Key> = self.links.keys().copied().collect();
+        for key in keys {
+            self.look_after(key, now);
+        }
+        self.picker.is_at_end()
+    }
+
+    /// Wakes connections that have waited long enough to tell of pieces; says when the next has.
+    fn flush_haves(&mut self) -> Option<Instant> {
+        let now = self.now();
+        let mut next = None;
+        for link in self.links.values() {
+            match link.haves_due() {
+                Some(due) if due <= now => link.wake(),
+                Some(due) => next = Some(next.map_or(due, |next: Duration| next.min(due))),
+                None => {}
+            }
+        }
+        next.map(|due| self.started + due)
+    }
+
     fn look_after(&mut self, key: Key, now: Duration) {
         let Some(link) = self.links.get_mut(&key) else { return };
         if now.saturating_sub(link.heard) > GONE {
@@ -227,7 +267,11 @@ impl State {
             self.picker.stopped(key);
             self.fill_all();
         }
-        self.fill(key, now);
+        if self.fill(key, now)
+            && let Some(link) = self.links.get(&key)
+        {
+            link.wake();
+        }
     }
 
     /// What the fetch waits for, given how much came lately.

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::core::{Core, TICK};
+use super::core::Core;
 use super::dial::{Addresses, answer, keep_answering, keep_dialling};
 use super::storage::PieceStore;
 use crate::control::{HostId, LinkCount, Neighbour, Progress, RunKey};
@@ -79,7 +79,7 @@ pub struct Engine {
 impl Engine {
     /// Starts. Must be called within a tokio runtime; tasks run there, hashing and the disk on two threads.
     pub fn start(config: EngineConfig) -> io::Result<Self> {
-        let core = Core::new(&config)?;
+        let (core, done) = Core::new(&config)?;
         let engine = Self {
             core: core.clone(),
             dialling: Mutex::default(),
@@ -89,15 +89,7 @@ impl Engine {
         for listener in config.listeners {
             engine.spawn(keep_answering(core.clone(), listener));
         }
-        engine.spawn(async move {
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                core.tick();
-                core.event.notify_one();
-            }
-        });
+        engine.spawn(core.run(done));
         Ok(engine)
     }
 

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
 
 use super::cache::Slab;
 use crate::swarm::pieces::Pieces;
@@ -69,15 +70,16 @@ impl Workers {
         store: Arc<dyn PieceStore>,
         pieces: Arc<Pieces>,
         begun: usize,
-        done: impl Fn(Done) + Clone + Send + 'static,
+        done: &Sender<Done>,
     ) -> io::Result<Self> {
         let (verify, to_verify) = sync_channel(begun);
         let (read, to_read) = sync_channel(READ_QUEUE);
         let verifier = {
             let (store, pieces, done) = (store.clone(), pieces.clone(), done.clone());
-            move || verify_all(&*store, &pieces, &to_verify, done)
+            move || verify_all(&*store, &pieces, &to_verify, &done)
         };
-        let reader = move || read_all(&*store, &pieces, &to_read, done);
+        let done = done.clone();
+        let reader = move || read_all(&*store, &pieces, &to_read, &done);
         let threads = vec![
             std::thread::Builder::new().name("murder-verify".into()).spawn(verifier)?,
             std::thread::Builder::new().name("murder-read".into()).spawn(reader)?,
@@ -105,26 +107,31 @@ fn verify_all(
     store: &dyn PieceStore,
     pieces: &Pieces,
     queue: &Receiver<(u32, Vec<u8>)>,
-    done: impl Fn(Done),
+    done: &Sender<Done>,
 ) {
     for (piece, bytes) in queue {
-        if Some(&sha1(&bytes)) != pieces.hash(piece) {
-            done(Done::Wrong { piece, bytes: bytes.into() });
-            continue;
-        }
-        match store.write_piece(piece, pieces.offset(piece), &bytes) {
-            Ok(()) => done(Done::Verified { piece, bytes: bytes.into() }),
-            Err(error) => done(Done::Failed { what: "write a piece", error }),
-        }
+        let said = if Some(&sha1(&bytes)) != pieces.hash(piece) {
+            Done::Wrong { piece, bytes: bytes.into() }
+        } else {
+            match store.write_piece(piece, pieces.offset(piece), &bytes) {
+                Ok(()) => Done::Verified { piece, bytes: bytes.into() },
+                Err(error) => Done::Failed { what: "write a piece", error },
+            }
+        };
+        // Nobody hears it once the engine stops; what is left is written all the same.
+        let _ = done.blocking_send(said);
     }
 }
 
-fn read_all(store: &dyn PieceStore, pieces: &Pieces, queue: &Receiver<Slab>, done: impl Fn(Done)) {
+fn read_all(store: &dyn PieceStore, pieces: &Pieces, queue: &Receiver<Slab>, done: &Sender<Done>) {
     for slab in queue {
         let mut bytes = vec![0; slab.size(pieces) as usize];
-        match store.read_at(&mut bytes, pieces.offset(slab.piece) + u64::from(slab.begin())) {
-            Ok(()) => done(Done::Read { slab, bytes: bytes.into() }),
-            Err(error) => done(Done::Failed { what: "read a piece", error }),
+        let said = match store.read_at(&mut bytes, pieces.offset(slab.piece) + u64::from(slab.begin())) {
+            Ok(()) => Done::Read { slab, bytes: bytes.into() },
+            Err(error) => Done::Failed { what: "read a piece", error },
+        };
+        if done.blocking_send(said).is_err() {
+            return;
         }
     }
 }

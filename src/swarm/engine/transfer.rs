@@ -143,23 +143,18 @@ impl State {
                         link.wake();
                     }
                 }
-                return;
             }
             Done::Failed { what, error } => self.fail(what, error),
         }
-        // A verified piece makes room to begin another, a failed one is to be fetched again.
-        self.fill_all();
     }
 
     fn verified(&mut self, piece: u32, bytes: &Bytes) {
         self.picker.verified(piece);
         self.done_bytes += bytes.len() as u64;
         self.cache.insert_piece(piece, bytes);
+        let now = self.now();
         for (key, link) in &mut self.links {
-            if link.is_seeder() || !self.picker.peer_has(*key, piece) {
-                link.send(Outgoing::Have(piece));
-                link.wake();
-            }
+            link.tell_of(piece, self.picker.peer_has(*key, piece), now);
         }
         if let Some(suspects) = self.suspects.remove(&piece) {
             let guilty = suspects.into_iter().filter(|suspect| hash_of(bytes, suspect.block) != suspect.hash);

@@ -73,15 +73,12 @@ impl Begun {
         freed
     }
 
-    /// The block that was asked for longest ago of one other peer alone, and when.
-    pub(super) fn oldest_asked(&self, peer: PeerKey) -> Option<(Duration, u32)> {
-        let blocks = self.blocks.iter().enumerate();
-        blocks
-            .filter_map(|(index, block)| match block {
-                Block::Asked { by, at, also: None } if *by != peer => Some((*at, index as u32)),
-                _ => None,
-            })
-            .min()
+    /// The blocks that were asked for of one other peer alone: which, of whom, when.
+    pub(super) fn asked_once(&self, peer: PeerKey) -> impl Iterator<Item = (u32, PeerKey, Duration)> {
+        (0..).zip(&self.blocks).filter_map(move |(index, block)| match block {
+            Block::Asked { by, at, also: None } if *by != peer => Some((index, *by, *at)),
+            _ => None,
+        })
     }
 
     /// Who sent each block.

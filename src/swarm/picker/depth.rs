@@ -11,17 +11,22 @@ const TARGET: Duration = Duration::from_millis(250);
 /// However long the path, what is behind this much latency is a queue.
 const TARGET_MOST: Duration = Duration::from_secs(2);
 
+/// Latency that is assumed before there was a block.
+const UNKNOWN: Duration = Duration::from_millis(30);
+
 /// How many requests to keep out to a peer, from the latency of its blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Depth {
     requests: u32,
     /// The shortest latency seen, which is that of the path without a queue.
     path: Option<Duration>,
+    /// Mean latency of the last blocks.
+    recent: Option<Duration>,
 }
 
 impl Depth {
     pub(super) fn new() -> Self {
-        Self { requests: START, path: None }
+        Self { requests: START, path: None, recent: None }
     }
 
     pub(super) fn requests(&self) -> u32 {
@@ -32,12 +37,21 @@ impl Depth {
     pub(super) fn block_came(&mut self, latency: Duration, used: bool) {
         let path = self.path.map_or(latency, |path| path.min(latency));
         self.path = Some(path);
+        self.recent = Some(self.recent.map_or(latency, |recent| (recent * 3 + latency) / 4));
         let target = (path * 5 / 2).clamp(TARGET, TARGET_MOST);
         if latency < target && used {
             self.requests = (self.requests + 1).min(MOST);
         } else if latency > target * 3 / 2 {
             self.requests = (self.requests - 1).max(LEAST);
         }
+    }
+
+    /// Whether a block that this peer was asked for `ago` is worth asking another for, whose depth is `other`: it is
+    /// overdue, or the other would send it much earlier.
+    pub(super) fn is_worth_asking_again(&self, ago: Duration, other: &Self) -> bool {
+        let expected = self.recent.unwrap_or(UNKNOWN);
+        let left = expected.saturating_sub(ago);
+        ago > expected * 3 / 2 || left > other.path.unwrap_or(UNKNOWN) * 2
     }
 
     /// It stopped sending: start again from the least.
@@ -49,6 +63,32 @@ impl Depth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_is_asked_for_again_when_it_is_overdue_or_another_is_much_faster() {
+        let after = |ms| {
+            let mut depth = Depth::new();
+            depth.block_came(Duration::from_millis(ms), true);
+            depth
+        };
+        let (near, far, slow) = (after(2), after(60), after(300));
+        for (by, ago, other, worth) in [
+            (&near, 1, &near, false),
+            (&near, 4, &near, true),
+            (&slow, 0, &near, true),
+            (&slow, 200, &far, false),
+            (&slow, 298, &near, false),
+            (&slow, 500, &far, true),
+            (&Depth::new(), 10, &Depth::new(), false),
+            (&Depth::new(), 50, &Depth::new(), true),
+        ] {
+            assert_eq!(
+                by.is_worth_asking_again(Duration::from_millis(ago), other),
+                worth,
+                "{by:?}, {ago}, {other:?}"
+            );
+        }
+    }
 
     /// Blocks through a link that passes `rate` blocks a second with `path` of latency, for so many blocks.
     fn settle(rate: f64, path: f64, blocks: usize) -> (u32, f64) {

@@ -119,6 +119,11 @@ impl Picker {
         self.begun.len()
     }
 
+    /// Everything that is missing is asked for.
+    pub fn is_at_end(&self) -> bool {
+        self.asked > 0 && self.free == 0 && self.rarity.fresh().is_empty()
+    }
+
     /// No more pieces may be begun until some are verified.
     pub fn is_full(&self) -> bool {
         self.begun.len() >= self.limits.begun as usize
@@ -286,9 +291,10 @@ impl Picker {
         Some(Ask { piece: *piece, block })
     }
 
-    /// Rule 4: what another was asked for longest ago, when nothing is free anywhere or when it is late.
+    /// Rule 4: when nothing is free anywhere, what another was asked for and will send later than this peer would;
+    /// before that, what is late.
     fn again(&mut self, key: PeerKey, now: Duration) -> Option<Ask> {
-        let at_end = self.free == 0 && self.rarity.fresh().is_empty();
+        let at_end = self.is_at_end();
         let peer = self.peers.get_mut(&key)?;
         if !at_end {
             if now.saturating_sub(peer.late_checked) < LATE_CHECK {
@@ -296,18 +302,24 @@ impl Picker {
             }
             peer.late_checked = now;
         }
-        let (at, ask) = self
+        let peer = self.peers.get(&key)?;
+        let worth = |by: PeerKey, at: Duration| {
+            let ago = now.saturating_sub(at);
+            let by = self.peers.get(&by);
+            if at_end {
+                by.is_none_or(|by| by.depth.is_worth_asking_again(ago, &peer.depth))
+            } else {
+                ago >= LATE
+            }
+        };
+        let (_, ask) = self
             .begun
             .iter()
             .filter(|(piece, begun)| begun.only.is_none() && peer.has.contains(**piece))
-            .filter_map(|(piece, begun)| {
-                let (at, block) = begun.oldest_asked(key)?;
-                Some((at, Ask { piece: *piece, block }))
-            })
+            .flat_map(|(piece, begun)| begun.asked_once(key).map(|(block, by, at)| (*piece, block, by, at)))
+            .filter(|(.., by, at)| worth(*by, *at))
+            .map(|(piece, block, _, at)| (at, Ask { piece, block }))
             .min()?;
-        if !at_end && now.saturating_sub(at) < LATE {
-            return None;
-        }
         let block = self.begun.get_mut(&ask.piece)?.blocks.get_mut(ask.block as usize)?;
         let Block::Asked { by, .. } = *block else { return None };
         *block = Block::Asked { by, at: now, also: Some(key) };
