@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use crate::cli::{Cli, FaceOptions, ReplayArgs, RetryArgs, RunsArgs, Setup, ShowArgs, Surroundings};
 use crate::exit;
 use crate::inventory::{Hooks, Host, Inventory, Options, Output};
-use crate::journal::{self, Recorded, Which};
+use crate::journal::{self, Recorded, Replay, Which};
 use crate::paths::Paths;
 use crate::report::{Past, ReportFormat, list, list_json, show};
 use crate::ssh::ConfigSource;
-use crate::tui::{self, Replay};
+use crate::tui::{self, ReplayStart};
 
 use super::AppError;
 use super::deploy::carry_out;
@@ -42,9 +42,12 @@ pub(super) async fn replay(paths: &Paths, face: &FaceOptions, args: &ReplayArgs)
         ));
     }
     let recorded = journal::find(&paths.runs(), &args.run, Which::Any)?;
-    let from = args.from.unwrap_or_default().as_millis() as u64;
-    let replay = Replay::new(recorded.events()?.collect()).at(from, args.speed, false);
-    tui::replay(replay, screen::options(face)).await?;
+    let start = ReplayStart {
+        at: args.from.unwrap_or_default().as_millis() as u64,
+        speed: args.speed,
+        ..ReplayStart::default()
+    };
+    tui::replay(Replay::new(recorded.events()?), start, screen::options(face)).await?;
     Ok(exit::OK)
 }
 

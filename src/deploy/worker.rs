@@ -81,7 +81,7 @@ async fn attempt(
     let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
     let session = session.map_err(|error| error.failure(Phase::Connecting))?;
     mouth.say(Word::LoggedIn).await;
-    let launch = session.launch(&shared.agents, target.become_sudo);
+    let launch = session.launch(&shared.agents);
     let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
     let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
     mouth.say(Word::Launched { uploaded: agent.uploaded_bytes }).await;
