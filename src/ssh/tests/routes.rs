@@ -132,16 +132,19 @@ async fn hosts_that_freeze_under_bulk_hold_up_nobody_behind_the_same_jump_host()
     let client = user.client();
     let target =
         |port| Target { jump: vec![format!("{me}@127.0.0.1:{}", bastion.port)], ..user.target(port) };
-    // More than chunks that may be under way in one connection.
+    let mut sessions = Vec::new();
+    // More hosts than chunks that may be under way in one connection, and on each more than all windows and sockets hold.
     let mut feeds = Vec::new();
     for _ in 0..6 {
         let session = client.connect(&target(freezing.port)).await.unwrap();
-        let mut process = session.exec("cat > /dev/null").await.unwrap();
-        feeds.push(tokio::spawn(async move {
-            let _session = session;
-            let data = vec![0; 64 * 1024];
-            while process.stdin.write_all(&data).await.is_ok() {}
-        }));
+        for _ in 0..6 {
+            let mut process = session.exec("cat > /dev/null").await.unwrap();
+            feeds.push(tokio::spawn(async move {
+                let data = vec![0; 64 * 1024];
+                while process.stdin.write_all(&data).await.is_ok() {}
+            }));
+        }
+        sessions.push(session);
     }
     freezing.freeze();
     tokio::time::sleep(Duration::from_secs(2)).await;

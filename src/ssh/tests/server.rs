@@ -172,7 +172,7 @@ fn throttled(stream: TcpStream, rate: usize, seen: Arc<Seen>) -> Box<dyn Wire> {
     let (mut up, mut down) = tokio::io::split(far);
     tokio::spawn(async move {
         let read_slowly = async {
-            let mut buffer = vec![0; 4096];
+            let mut buffer = vec![0; (rate / 500).clamp(4096, 64 * 1024)];
             while let Ok(n @ 1..) = read.read(&mut buffer).await {
                 if down.write_all(&buffer[..n]).await.is_err() {
                     break;
