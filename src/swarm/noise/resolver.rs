@@ -1,6 +1,6 @@
 use aws_lc_rs::aead::{Aad, LessSafeKey};
-use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::digest::{Context, SHA256};
+use curve25519_dalek::MontgomeryPoint;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
@@ -36,14 +36,14 @@ struct SystemRandom;
 
 impl Random for SystemRandom {
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
-        aws_lc_rs::rand::fill(dest).map_err(|_| snow::Error::Rng)
+        getrandom::fill(dest).map_err(|_| snow::Error::Rng)
     }
 }
 
+/// Not from aws-lc: its agreement brings all of its key types along, a third of the agent.
 #[derive(Default)]
 struct Curve25519 {
-    private: Option<PrivateKey>,
-    private_bytes: [u8; 32],
+    private: [u8; 32],
     public: [u8; 32],
 }
 
@@ -61,20 +61,16 @@ impl Dh for Curve25519 {
     }
 
     fn set(&mut self, private: &[u8]) {
-        self.private = None;
-        let Ok(bytes) = private.try_into() else { return };
-        self.private_bytes = bytes;
-        let Ok(key) = PrivateKey::from_private_key(&X25519, private) else { return };
-        let Ok(public) = key.compute_public_key() else { return };
-        self.public.copy_from_slice(public.as_ref());
-        self.private = Some(key);
+        let Ok(private) = private.try_into() else { return };
+        self.private = private;
+        self.public = MontgomeryPoint::mul_base_clamped(private).to_bytes();
     }
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
         let mut private = [0; 32];
         rng.try_fill_bytes(&mut private)?;
         self.set(&private);
-        self.private.as_ref().map(|_| ()).ok_or(snow::Error::Dh)
+        Ok(())
     }
 
     fn pubkey(&self) -> &[u8] {
@@ -82,16 +78,18 @@ impl Dh for Curve25519 {
     }
 
     fn privkey(&self) -> &[u8] {
-        &self.private_bytes
+        &self.private
     }
 
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
-        let private = self.private.as_ref().ok_or(snow::Error::Dh)?;
-        let public = public.get(..32).ok_or(snow::Error::Dh)?;
-        agree(private, UnparsedPublicKey::new(&X25519, public), snow::Error::Dh, |secret| {
-            out.get_mut(..secret.len()).ok_or(snow::Error::Dh)?.copy_from_slice(secret);
-            Ok(())
-        })
+        let public = public.get(..32).and_then(|public| public.try_into().ok()).ok_or(snow::Error::Dh)?;
+        let secret = MontgomeryPoint(public).mul_clamped(self.private).to_bytes();
+        // A point of small order: the secret would be known to everybody.
+        if secret == [0; 32] {
+            return Err(snow::Error::Dh);
+        }
+        out.get_mut(..secret.len()).ok_or(snow::Error::Dh)?.copy_from_slice(&secret);
+        Ok(())
     }
 }
 

@@ -1,0 +1,494 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::AgentClient;
+use russh::keys::{Certificate, HashAlg, PublicKey};
+use russh::{AgentAuthError, MethodKind, MethodSet};
+use tokio::net::UnixStream;
+
+use super::SshError;
+use super::ask::{Answer, NoAnswer, Questions};
+use super::connection::{Handler, Words};
+use super::keys::{KeyFile, KeyStore, Private, is_rsa, same_key, sign};
+use super::local::Local;
+use super::resolve::Route;
+
+/// Keys that are offered to one host: sshd hangs up at the sixth (MaxAuthTries 6).
+const MOST_KEYS: usize = 5;
+
+/// For the answers of the host to a login, in all. Waiting for the user does not count.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rounds of keyboard-interactive; a password and a second factor take two or three.
+const MOST_ROUNDS: usize = 10;
+
+/// How a login failed.
+pub(super) enum LoginError {
+    /// For good: the host said no, or a question could not be asked. Never tried again by itself.
+    Refused(SshError),
+    /// The connection ended before there was an answer, as it does when the user takes longer than the host waits.
+    Gone(String),
+    /// No answer in time.
+    Silent,
+}
+
+/// One host's login.
+pub(super) struct Login<'a> {
+    pub(super) handle: &'a mut Handle<Handler>,
+    pub(super) words: &'a Words,
+    pub(super) route: &'a Route,
+    pub(super) keys: &'a KeyStore,
+    pub(super) questions: &'a Questions,
+    pub(super) local: &'a Local,
+    /// Called before the user is asked: others may dial meanwhile.
+    pub(super) before_question: &'a mut (dyn FnMut() + Send),
+    pub(super) state: State,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// What was tried, one line each.
+    tried: Vec<String>,
+    /// Methods that may go on, once the host has said.
+    remaining: Option<MethodSet>,
+    /// The last method was right, and more is wanted.
+    partial: bool,
+    offered: usize,
+    rsa_hash: Option<Option<HashAlg>>,
+    asking: AtomicBool,
+}
+
+/// A key to offer.
+enum Candidate {
+    Agent(AgentIdentity),
+    File { file: Arc<KeyFile>, certificate: Option<Certificate> },
+}
+
+impl Login<'_> {
+    /// Logs in: certificates and named keys, the agent's, the default ones, then a password.
+    pub(super) async fn run(mut self) -> Result<(), LoginError> {
+        if self.route.keys.public_key && self.keys().await? {
+            return Ok(());
+        }
+        if self.state.remaining.is_none() {
+            // Nothing was offered yet: ask which methods there are.
+            let none = self.handle.authenticate_none(self.route.user.clone());
+            let result = watch(&self.state.asking, none).await?;
+            if self.judge(result.map_err(|error| error.to_string()), "no credentials")? {
+                return Ok(());
+            }
+        }
+        // One of both: PAM answers to both with the same password, and a second refusal counts against us. After a part of
+        // the way the other may be what is still wanted.
+        let rules = &self.route.keys;
+        if rules.password && self.may(MethodKind::Password) {
+            if self.password().await? {
+                return Ok(());
+            }
+            if !self.state.partial {
+                return Err(LoginError::Refused(self.refused()));
+            }
+        }
+        if rules.keyboard_interactive
+            && self.may(MethodKind::KeyboardInteractive)
+            && self.interactive().await?
+        {
+            return Ok(());
+        }
+        Err(LoginError::Refused(self.refused()))
+    }
+
+    fn may(&self, method: MethodKind) -> bool {
+        self.state.remaining.as_ref().is_none_or(|remaining| remaining.contains(&method))
+    }
+
+    fn refused(&self) -> SshError {
+        let allowed = match &self.state.remaining {
+            Some(methods) => methods.iter().map(<&str>::from).collect::<Vec<_>>().join(", "),
+            None => String::new(),
+        };
+        let tried = &self.state.tried;
+        let reason = if tried.is_empty() {
+            "there is no key to offer; name one with `identity`".to_owned()
+        } else {
+            tried.join("; ")
+        };
+        let mut reason =
+            if allowed.is_empty() { reason } else { format!("{reason}; the host takes {allowed}") };
+        if allowed.contains("gssapi") {
+            reason += "; for GSSAPI give it `transport: openssh`";
+        }
+        SshError::Auth { login: self.route.login(), reason, tried: tried.clone() }
+    }
+
+    /// Notes the host's answer; `true` if the login is done.
+    fn judge(&mut self, result: Result<AuthResult, String>, what: &str) -> Result<bool, LoginError> {
+        match result {
+            Ok(AuthResult::Success) => Ok(true),
+            // russh says so when the connection died too.
+            Ok(AuthResult::Failure { remaining_methods, .. })
+                if remaining_methods.is_empty() || self.handle.is_closed() =>
+            {
+                Err(self.gone(what))
+            }
+            Ok(AuthResult::Failure { remaining_methods, partial_success }) => {
+                if what != "no credentials" {
+                    let verdict = if partial_success { "accepted, but more is wanted" } else { "refused" };
+                    self.state.tried.push(format!("{what}: {verdict}"));
+                }
+                self.state.remaining = Some(remaining_methods);
+                self.state.partial = partial_success;
+                Ok(false)
+            }
+            Err(_) if self.handle.is_closed() => Err(self.gone(what)),
+            Err(reason) => {
+                self.state.tried.push(format!("{what}: {reason}"));
+                Ok(false)
+            }
+        }
+    }
+
+    fn gone(&mut self, what: &str) -> LoginError {
+        let reason = self.words.goodbye().unwrap_or_else(|| "the host closed the connection".to_owned());
+        if reason.to_lowercase().contains("too many authentication failures") {
+            self.state.tried.push(format!("{what}: {reason}"));
+            return LoginError::Refused(self.refused());
+        }
+        LoginError::Gone(format!("{reason} (at {what})"))
+    }
+
+    async fn keys(&mut self) -> Result<bool, LoginError> {
+        let mut agent = self.agent().await;
+        let candidates = self.candidates(agent.as_mut()).await;
+        for candidate in candidates {
+            if !self.may(MethodKind::PublicKey) {
+                break;
+            }
+            if self.state.offered == MOST_KEYS {
+                self.state.tried.push(format!(
+                    "more keys were not offered after {MOST_KEYS}; name the right one with `identity`"
+                ));
+                break;
+            }
+            self.state.offered += 1;
+            let what = candidate.describe(self.local);
+            let result = self.offer(&candidate, agent.as_mut()).await?;
+            if self.judge(result, &what)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn agent(&mut self) -> Option<AgentClient<UnixStream>> {
+        let socket = self.route.keys.agent.as_ref()?;
+        match AgentClient::connect_uds(socket).await {
+            Ok(mut agent) => {
+                if let Some(binding) = self.handle.agent_session_binding() {
+                    // Agents that do not know it refuse, which changes nothing.
+                    let _ = agent.bind_session(binding, false).await;
+                }
+                Some(agent)
+            }
+            Err(error) => {
+                self.state.tried.push(format!("ssh-agent at {}: {error}", socket.display()));
+                None
+            }
+        }
+    }
+
+    /// Keys in the order in which they are offered. Those that need a question come last.
+    async fn candidates(&mut self, agent: Option<&mut AgentClient<UnixStream>>) -> Vec<Candidate> {
+        let mut held = match agent {
+            Some(agent) => agent.request_identities().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let rules = &self.route.keys;
+        let certificates: Vec<Certificate> =
+            rules.certificates.iter().filter_map(|path| Certificate::read_file(path).ok()).collect();
+        let (mut ready, mut locked) = (Vec::new(), Vec::new());
+        let files = rules.named.iter().map(|path| (path, true));
+        let named = files.chain(rules.defaults.iter().map(|path| (path, false)));
+        let mut defaults = Vec::new();
+        for (path, named) in named {
+            let file = match self.keys.load(path) {
+                Ok(Some(file)) => file,
+                Ok(None) if !named => continue,
+                Ok(None) => {
+                    self.state.tried.push(format!("{}: no such file", self.local.shorten(path)));
+                    continue;
+                }
+                Err(reason) => {
+                    self.state.tried.push(format!("{}: {reason}", self.local.shorten(path)));
+                    continue;
+                }
+            };
+            let own = certificates.iter().chain(file.certificate.as_ref());
+            let own = own.filter(|certificate| certificate.public_key() == file.public.key_data());
+            let in_agent = held.iter().position(|identity| {
+                identity_certificate(identity).is_none() && same_key(&identity.public_key(), &file.public)
+            });
+            let list = match (in_agent.is_some() || self.keys.open(&file).is_some(), named) {
+                (true, true) => &mut ready,
+                (true, false) => &mut defaults,
+                (false, _) if matches!(file.private, Private::Absent) => continue,
+                (false, _) => &mut locked,
+            };
+            for certificate in own {
+                list.push(Candidate::File {
+                    file: Arc::clone(&file),
+                    certificate: Some(certificate.clone()),
+                });
+            }
+            match in_agent {
+                Some(index) => list.push(Candidate::Agent(held.remove(index))),
+                None => list.push(Candidate::File { file, certificate: None }),
+            }
+        }
+        if !rules.only_named {
+            ready.extend(held.into_iter().map(Candidate::Agent));
+        }
+        ready.extend(defaults);
+        ready.extend(locked);
+        ready
+    }
+
+    async fn offer(
+        &mut self,
+        candidate: &Candidate,
+        agent: Option<&mut AgentClient<UnixStream>>,
+    ) -> Result<Result<AuthResult, String>, LoginError> {
+        let public = candidate.public_key();
+        let hash = if is_rsa(&public) { self.rsa_hash().await? } else { None };
+        let user = self.route.user.clone();
+        let (file, certificate) = match candidate {
+            Candidate::Agent(identity) => {
+                let Some(agent) = agent else { return Ok(Err("the agent is gone".to_owned())) };
+                let result = match identity_certificate(identity) {
+                    Some(certificate) => {
+                        let offer =
+                            self.handle.authenticate_certificate_with(user, certificate.clone(), hash, agent);
+                        watch(&self.state.asking, offer).await?
+                    }
+                    None => {
+                        let offer = self.handle.authenticate_publickey_with(user, public, hash, agent);
+                        watch(&self.state.asking, offer).await?
+                    }
+                };
+                return Ok(result.map_err(|error| agent_words(&error)));
+            }
+            Candidate::File { file, certificate } => (file, certificate),
+        };
+        if self.keys.open(file).is_none() {
+            (self.before_question)();
+        }
+        let mut signer = FileSigner {
+            file,
+            keys: self.keys,
+            questions: self.questions,
+            local: self.local,
+            asking: &self.state.asking,
+        };
+        let result = match certificate {
+            Some(certificate) => {
+                let offer =
+                    self.handle.authenticate_certificate_with(user, certificate.clone(), hash, &mut signer);
+                watch(&self.state.asking, offer).await?
+            }
+            None => {
+                let offer = self.handle.authenticate_publickey_with(user, public, hash, &mut signer);
+                watch(&self.state.asking, offer).await?
+            }
+        };
+        Ok(result.map_err(|error| error.0))
+    }
+
+    /// The best signature for RSA that the host takes. Costs up to a second where the host does not say.
+    async fn rsa_hash(&mut self) -> Result<Option<HashAlg>, LoginError> {
+        if let Some(hash) = self.state.rsa_hash {
+            return Ok(hash);
+        }
+        let best = watch(&self.state.asking, self.handle.best_supported_rsa_hash()).await?;
+        let hash = match best {
+            Ok(Some(hash)) => hash,
+            _ => Some(HashAlg::Sha512),
+        };
+        self.state.rsa_hash = Some(hash);
+        Ok(hash)
+    }
+
+    /// An answer of the user's, and the dial's place given up meanwhile.
+    async fn ask(&mut self, key: &str, prompt: &str, echo: bool) -> Result<Answer, LoginError> {
+        (self.before_question)();
+        let answer = self.questions.answer(key, prompt, echo).await;
+        answer.map_err(|none| {
+            self.state.tried.push(match none {
+                NoAnswer::Declined => format!("{prompt}: not given"),
+                NoAnswer::Wrong(place) => format!("{prompt}: what was given is wrong (last at {place})"),
+            });
+            LoginError::Refused(self.refused())
+        })
+    }
+
+    fn password_question(&self) -> (String, String) {
+        (format!("password {}", self.route.user), format!("password for {}", self.route.user))
+    }
+
+    async fn password(&mut self) -> Result<bool, LoginError> {
+        let (key, prompt) = self.password_question();
+        let answer = self.ask(&key, &prompt, false).await?;
+        let (user, secret) = (self.route.user.clone(), answer.secret.expose().to_owned());
+        let result = watch(&self.state.asking, self.handle.authenticate_password(user, secret)).await?;
+        let logged_in = self.judge(result.map_err(|error| error.to_string()), "password")?;
+        if logged_in || self.state.partial {
+            answer.right()
+        } else {
+            answer.wrong(&self.route.name)
+        }
+        Ok(logged_in)
+    }
+
+    async fn interactive(&mut self) -> Result<bool, LoginError> {
+        let user = self.route.user.clone();
+        let start = self.handle.authenticate_keyboard_interactive_start(user, None::<String>);
+        let mut response = watch(&self.state.asking, start).await?;
+        let mut given: Vec<(String, Answer)> = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let prompts = match response {
+                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => prompts,
+                Ok(KeyboardInteractiveAuthResponse::Success) => {
+                    given.into_iter().for_each(|(_, answer)| answer.right());
+                    return Ok(true);
+                }
+                Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
+                    let result = AuthResult::Failure { remaining_methods, partial_success };
+                    let done = self.judge(Ok(result), "keyboard-interactive")?;
+                    for (_, answer) in given {
+                        if partial_success { answer.right() } else { answer.wrong(&self.route.name) }
+                    }
+                    return Ok(done);
+                }
+                Err(error) => return self.judge(Err(error.to_string()), "keyboard-interactive"),
+            };
+            // PAM sends an empty request before it says yes.
+            let mut answers = Vec::new();
+            for prompt in prompts {
+                let (key, text) = self.interactive_question(&prompt.prompt, prompt.echo);
+                if given.iter().any(|(asked, _)| *asked == key) {
+                    self.state.tried.push(format!("{text}: the host asks for it again"));
+                    return Ok(false);
+                }
+                let answer = self.ask(&key, &text, prompt.echo).await?;
+                answers.push(answer.secret.expose().to_owned());
+                given.push((key, answer));
+            }
+            let respond = self.handle.authenticate_keyboard_interactive_respond(answers);
+            response = watch(&self.state.asking, respond).await?;
+        }
+        self.state.tried.push(format!("keyboard-interactive: no end after {MOST_ROUNDS} questions"));
+        Ok(false)
+    }
+
+    /// A password is the same question however it is asked; other prompts are told apart by their words.
+    fn interactive_question(&self, prompt: &str, echo: bool) -> (String, String) {
+        let words = prompt.trim().trim_end_matches(':').trim();
+        if !echo && words.to_lowercase().ends_with("password") {
+            return self.password_question();
+        }
+        (format!("prompt {} {words}", self.route.user), format!("{words} (for {})", self.route.user))
+    }
+}
+
+impl Candidate {
+    fn public_key(&self) -> PublicKey {
+        match self {
+            Self::Agent(identity) => identity.public_key().into_owned(),
+            Self::File { file, .. } => file.public.clone(),
+        }
+    }
+
+    fn describe(&self, local: &Local) -> String {
+        match self {
+            Self::Agent(identity) => {
+                let fingerprint = identity.public_key().fingerprint(HashAlg::Sha256).to_string();
+                let name = if identity.comment().is_empty() { &fingerprint } else { identity.comment() };
+                let certificate =
+                    if identity_certificate(identity).is_some() { "certificate" } else { "key" };
+                format!("{certificate} {name} of the ssh-agent")
+            }
+            Self::File { file, certificate: None } => format!("key {}", local.shorten(&file.path)),
+            Self::File { file, certificate: Some(_) } => {
+                format!("certificate of {}", local.shorten(&file.path))
+            }
+        }
+    }
+}
+
+fn identity_certificate(identity: &AgentIdentity) -> Option<&Certificate> {
+    match identity {
+        AgentIdentity::Certificate { certificate, .. } => Some(certificate),
+        AgentIdentity::PublicKey { .. } => None,
+    }
+}
+
+fn agent_words(error: &AgentAuthError) -> String {
+    match error {
+        AgentAuthError::Key(russh::keys::Error::AgentFailure) => "the agent refused to sign".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Waits for the host's answer, but not for ever; while the user is asked, the clock stands.
+async fn watch<T>(asking: &AtomicBool, step: impl Future<Output = T>) -> Result<T, LoginError> {
+    const TICK: Duration = Duration::from_secs(1);
+    let silence = async {
+        let mut waited = Duration::ZERO;
+        while waited < LOGIN_TIMEOUT {
+            tokio::time::sleep(TICK).await;
+            if !asking.load(Ordering::Relaxed) {
+                waited += TICK;
+            }
+        }
+    };
+    tokio::select! {
+        done = step => Ok(done),
+        () = silence => Err(LoginError::Silent),
+    }
+}
+
+/// Signs with a key file. The passphrase is asked for only now, when the host has said that it takes the key.
+struct FileSigner<'a> {
+    file: &'a KeyFile,
+    keys: &'a KeyStore,
+    questions: &'a Questions,
+    local: &'a Local,
+    asking: &'a AtomicBool,
+}
+
+struct SignError(String);
+
+impl From<russh::SendError> for SignError {
+    fn from(error: russh::SendError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl russh::Signer for FileSigner<'_> {
+    type Error = SignError;
+
+    async fn auth_sign(
+        &mut self,
+        _key: &AgentIdentity,
+        hash: Option<HashAlg>,
+        data: Vec<u8>,
+    ) -> Result<Vec<u8>, SignError> {
+        self.asking.store(true, Ordering::Relaxed);
+        let key = self.keys.unlock(self.file, self.questions, self.local).await;
+        self.asking.store(false, Ordering::Relaxed);
+        let key = key.map_err(SignError)?;
+        sign(&key, hash, data).map_err(SignError)
+    }
+}
