@@ -86,6 +86,10 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
     if let Some(reason) = fleet.stopping().filter(|_| !fleet.is_resting()) {
         parts.push((format!("stopping: {reason}   ").into(), theme.warn));
     }
+    if fleet.is_resting() {
+        let well = fleet.counts().failed() + fleet.counts().left_out() == 0;
+        parts.push(if well { ("done   ".into(), theme.ok) } else { ("ended   ".into(), theme.text) });
+    }
     parts.push((format_clock(Duration::from_millis(fleet.elapsed_millis(now))).into(), theme.strong));
     let long = size >= Size::Wide;
     if let Some((done, total)) = fleet.packing() {
