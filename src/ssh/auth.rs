@@ -116,7 +116,11 @@ impl Login<'_> {
         } else {
             tried.join("; ")
         };
-        let reason = if allowed.is_empty() { reason } else { format!("{reason}; the host takes {allowed}") };
+        let mut reason =
+            if allowed.is_empty() { reason } else { format!("{reason}; the host takes {allowed}") };
+        if allowed.contains("gssapi") {
+            reason += "; for GSSAPI give it `transport: openssh`";
+        }
         SshError::Auth { login: self.route.login(), reason, tried: tried.clone() }
     }
 

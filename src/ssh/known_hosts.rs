@@ -138,7 +138,7 @@ struct Entry {
 enum Hosts {
     Hashed {
         /// Keyed with the salt.
-        hmac: hmac::Key,
+        hmac: Box<hmac::Key>,
         hash: Vec<u8>,
     },
     Patterns(Vec<Pattern>),
@@ -258,7 +258,7 @@ impl Hosts {
             let (salt, hash) = hashed.split_once('|')?;
             let (salt, hash) = (BASE64.decode(salt).ok()?, BASE64.decode(hash).ok()?);
             let hmac = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
-            return Some(Self::Hashed { hmac, hash });
+            return Some(Self::Hashed { hmac: Box::new(hmac), hash });
         }
         let patterns = field.split(',').filter(|pattern| !pattern.is_empty()).map(|pattern| {
             let (text, negated) = match pattern.strip_prefix('!') {

@@ -131,6 +131,9 @@ impl Hop {
     }
 }
 
+/// What `ssh -G` said of a host.
+type Answer = Result<Arc<HostConfig>, NoConfig>;
+
 /// Finds routes. Asks `ssh -G` only for hosts that are dialled, one process a core, and once for the same question.
 pub(super) struct Resolver {
     source: ConfigSource,
@@ -138,7 +141,7 @@ pub(super) struct Resolver {
     warn: Warn,
     cores: Semaphore,
     scan: OnceCell<Scan>,
-    asked: Mutex<HashMap<Asked, Arc<OnceCell<Result<Arc<HostConfig>, NoConfig>>>>>,
+    asked: Mutex<HashMap<Asked, Arc<OnceCell<Answer>>>>,
     said_no_ssh: std::sync::Once,
 }
 

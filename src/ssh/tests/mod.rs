@@ -44,7 +44,7 @@ impl User {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let key = new_key(Algorithm::Ed25519);
-        key.write_openssh_file(&home.path().join("id"), LineEnding::LF).unwrap();
+        key.write_openssh_file(home.path().join("id"), LineEnding::LF).unwrap();
         Self { home, key, asked: Arc::default() }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begun::{Begun, Block};
-use super::depth::{self, Depth};
+use super::depth::Depth;
 use super::rarity::Rarity;
 use crate::swarm::bitset::BitSet;
 use crate::swarm::pieces::Pieces;
@@ -43,7 +43,7 @@ pub enum Arrival {
 /// What may be under way at once, so that memory stays bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Blocks asked for, over all peers; a peer may always have two.
+    /// Blocks asked for, over all peers; each may have a few in any case.
     pub requests: u32,
     /// Pieces begun and not yet verified.
     pub begun: u32,
@@ -134,7 +134,8 @@ impl Picker {
         self.rarity.copies(piece)
     }
 
-    /// A peer came; it has nothing and chokes us until it says otherwise. `counted`: its pieces count as copies.
+    /// A peer came; it has nothing and chokes us until it says otherwise. `counted`: its pieces count as copies; those of
+    /// the seeder do not.
     pub fn join(&mut self, key: PeerKey, counted: bool) {
         let peer = Peer {
             has: BitSet::new(self.pieces.count()),
@@ -144,7 +145,7 @@ impl Picker {
             interesting: 0,
             asked: VecDeque::new(),
             mine: VecDeque::new(),
-            depth: Depth::new(),
+            depth: Depth::new(!counted),
             late_checked: Duration::ZERO,
         };
         self.leave(key);
@@ -231,7 +232,7 @@ impl Picker {
         let may_ask = !peer.choked
             && !peer.stopped
             && out < peer.depth.requests()
-            && (self.asked < self.limits.requests || out < depth::LEAST);
+            && (self.asked < self.limits.requests || out < peer.depth.least());
         if !may_ask {
             return None;
         }

@@ -64,8 +64,8 @@ pub struct Reveal {
     usual: Option<f64>,
     /// When the first piece was revealed.
     began: Option<Duration>,
-    /// Since when every piece is out.
-    all_out: Option<Duration>,
+    /// Since when every piece is held by a host that can pass it on.
+    all_held: Option<Duration>,
     rng: fastrand::Rng,
 }
 
@@ -126,7 +126,7 @@ impl Reveal {
             joins: 0,
             usual: None,
             began: None,
-            all_out: None,
+            all_held: None,
             rng,
         }
     }
@@ -267,20 +267,31 @@ impl Reveal {
             return row.find(|piece| !unfit(*piece)).inspect(|piece| feed.next = *piece + 1);
         }
         let began = *self.began.get_or_insert(now);
-        let rarest = self.out.rarest(&mut self.rng, unfit)?;
-        if self.out.count(rarest) == 0 {
-            self.all_out = None;
-            return Some(rarest);
+        if self.out.least() == 0 {
+            self.all_held = None;
+            let rarest = self.rarest_for(id)?;
+            if self.out.count(rarest) == 0 {
+                return Some(rarest);
+            }
         }
         if self.call_in(now) {
             return self.choose(id, now);
         }
-        if self.shared.histogram().next().unwrap_or(0) > 0 {
+        if self.shared.least() == 0 {
+            self.all_held = None;
             return None;
         }
-        let since = *self.all_out.get_or_insert(now);
+        let since = *self.all_held.get_or_insert(now);
         let rest = since.saturating_sub(began).mul_f64(REST).max(LEAST_REST);
-        (now.saturating_sub(since) >= rest).then_some(rarest)
+        (now.saturating_sub(since) >= rest).then(|| self.rarest_for(id)).flatten()
+    }
+
+    fn rarest_for(&mut self, id: HostId) -> Option<u32> {
+        let host = self.hosts.get(&id)?;
+        let lent = &host.feed.as_ref()?.lent;
+        self.out.rarest(&mut self.rng, |piece| {
+            host.has.contains(piece) || lent.iter().any(|loan| loan.piece == piece)
+        })
     }
 
     /// Loans that are late count no longer. Whether there were any that nobody else has.
@@ -335,8 +346,8 @@ impl Reveal {
     pub fn may_leave(&self) -> bool {
         let mut alone = self.hosts.values().filter(|host| host.alone);
         let sharing = self.hosts.values().any(|host| !host.alone);
-        let unshared = self.shared.histogram().next().unwrap_or(0);
-        !self.hosts.is_empty() && alone.all(|host| host.has.is_full()) && (unshared == 0 || !sharing)
+        let shared = self.pieces == 0 || self.shared.least() > 0;
+        !self.hosts.is_empty() && alone.all(|host| host.has.is_full()) && (shared || !sharing)
     }
 
     fn feed(&mut self, id: HostId) -> Option<&mut Feed> {
