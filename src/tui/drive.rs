@@ -195,7 +195,8 @@ fn paint(app: &mut App, screen: &mut impl Screen, pace: &mut Pace, now: Instant)
 fn tell(app: &App, screen: &mut impl Screen, pace: &mut Pace) -> io::Result<()> {
     let fleet = &app.live;
     let counts = fleet.counts();
-    let failed = if counts.failed() > 0 { format!(" ✗{}", counts.failed()) } else { String::new() };
+    let failed =
+        if counts.failed() > 0 { format!(" {}{}", app.symbols.fail, counts.failed()) } else { String::new() };
     let tag = fleet.plan().map_or("", |plan| plan.tag.as_str());
     let title = format!("murder {}/{}{failed} {tag}", counts.done(), counts.total());
     if title != pace.title {

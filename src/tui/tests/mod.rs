@@ -1,5 +1,6 @@
 mod keys;
 mod pictures;
+mod rooms;
 #[path = "../../../examples/screen/sim.rs"]
 mod sim;
 mod terminal;

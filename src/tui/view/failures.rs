@@ -42,7 +42,7 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
         .put(symbols.fail, theme.fail)
         .right(INDENT - 3, &cause.hosts.len().to_string(), theme.strong)
         .skip(1);
-    pen.put(cause.kind.as_str(), theme.fail.patch(theme.strong))
+    pen.put(cause.kind.as_str(), theme.strong.patch(theme.fail))
         .put(&format!(" while {}", cause.phase), theme.muted);
     let line = |number| area.y.saturating_add(number) < area.bottom();
     let mut told = |number: u16, text: &str, style| {

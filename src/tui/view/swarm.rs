@@ -9,6 +9,8 @@ use super::pen::Pen;
 
 /// Columns of a cell of the matrix.
 const CELL: u16 = 8;
+/// Seconds of the seeder's rate.
+const SPARK: u16 = 40;
 
 /// The seeder, pieces by the number of their copies, and who feeds whom by rack.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
@@ -50,7 +52,7 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     );
     let mut pen = scene.pen(buffer, area, 1);
     let top = fleet.seeder_rates().iter().max().copied().unwrap_or(0);
-    let width = pen.room().min(40);
+    let width = pen.room().min(SPARK).min(fleet.seeder_rates().len() as u16);
     pen.spark(width, fleet.seeder_rates().iter().copied(), top, theme.accent).skip(2);
     pen.put(&format_rate(seeder.rate), theme.text);
     let (words, style) = if seeder.may_leave {
@@ -62,7 +64,7 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     let totals = fleet.totals();
     let share = |part: u64| part as f64 * 100.0 / totals.down.max(1) as f64;
     let line = format!(
-        "{} received by all hosts {dot} {:.1} % from the seeder {dot} {:.1} % twice",
+        "{} received {dot} {:.1} % from the seeder {dot} {:.1} % twice",
         format_bytes(totals.down),
         share(seeder.sent.min(totals.down)),
         share(totals.duplicate)
