@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use murder::tui::{Preview, TuiOptions};
 
 #[path = "../examples/screen/sim.rs"]
+#[expect(dead_code, reason = "the example uses all of it")]
 mod sim;
 
 const START: u64 = 1_795_000_000_000;
