@@ -9,7 +9,8 @@ mod sim;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use murder::deploy::Command;
-use murder::tui::{Replay, TuiOptions, replay, run};
+use murder::journal::Replay;
+use murder::tui::{ReplayStart, TuiOptions, replay, run};
 use sim::{STEP_MS, Sim};
 use tokio::sync::mpsc;
 
@@ -54,7 +55,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64 / 1000 * 1000;
     let end = if arguments.replay {
         let events = Sim::new(arguments.hosts, arguments.fail, now).record();
-        replay(Replay::new(events).at(arguments.at * 1000, 1.0, arguments.freeze), arguments.options).await?
+        {
+            let start =
+                ReplayStart { at: arguments.at * 1000, paused: arguments.freeze, ..ReplayStart::default() };
+            replay(Replay::new(events), start, arguments.options).await?
+        }
     } else {
         let (events, shown) = mpsc::channel(EVENTS);
         let (commands, mut asked) = mpsc::channel(8);

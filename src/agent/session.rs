@@ -16,7 +16,7 @@ use crate::control::{
     Begin, Failure, FailureKind, Fetch, Hello, HostId, LEASE, LogLevel, LogSource, Neighbour, Phase, Present,
     Release, Report, Request, VERSION, decode,
 };
-use crate::payload::{Artifact, Dest, LockGuard, PartialStore, io_kind};
+use crate::payload::{Artifact, Dest, LockGuard, PartialStore, io_kind, now_ms};
 use crate::swarm::engine::{EngineError, Event};
 
 use super::fetch::{Fetching, next_event};
@@ -550,6 +550,6 @@ fn hello() -> Hello {
         pid: std::process::id(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         uid: rustix::process::getuid().as_raw(),
-        clock_ms: work::now_ms(),
+        clock_ms: now_ms(),
     }
 }

@@ -1,7 +1,6 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +87,7 @@ fn run_agent() -> ExitCode {
         run(tokio::io::stdin(), tokio::io::stdout(), surroundings, stop).await
     });
     // A thread may still wait for a line that will never come.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_background();
     if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

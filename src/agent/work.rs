@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use crate::control::{
     Phase, Present, Report, VERSION,
 };
 use crate::payload::{
-    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, check_tag, from_hex,
+    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, check_tag, from_hex, now_ms,
 };
 
 use super::hook::{HookEnd, HookPlace, run_hook};
@@ -301,10 +301,4 @@ async fn dial(addresses: &[SocketAddr]) -> Result<(), String> {
         };
     }
     Err(reason)
-}
-
-/// Milliseconds since the epoch.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

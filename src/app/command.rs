@@ -4,7 +4,7 @@ use crate::cli::{self, Cli, Command, ManArgs, Surroundings};
 use crate::exit;
 use crate::paths::Paths;
 
-use super::{AppError, demo, deploy};
+use super::{AppError, demo, deploy, history};
 
 /// Does what the command line says. Returns the exit code.
 pub fn run(cli: &Cli) -> Result<u8, AppError> {
@@ -13,6 +13,10 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
     match &cli.command {
         Command::Deploy(args) => wait(deploy::deploy(cli, &around, &paths, &args.payload)),
         Command::Demo(args) => wait(demo::demo(cli, &around, &paths, args)),
+        Command::Runs(args) => print(&history::runs(&paths, &around.face(cli)?, args)?),
+        Command::Show(args) => print(&history::tell(&paths, &around.face(cli)?, args)?),
+        Command::Replay(args) => wait(history::replay(&paths, &around.face(cli)?, args)),
+        Command::Retry(args) => wait(history::retry(cli, &around, &paths, args)),
         Command::Completions(args) => print(&cli::completions(args.shell)),
         Command::Man(ManArgs { dir: Some(folder) }) => printed(cli::man_pages(folder).map(drop)),
         Command::Man(ManArgs { dir: None }) => print(&cli::man_page()),

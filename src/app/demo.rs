@@ -19,7 +19,12 @@ use super::screen::at_terminal;
 const STALL: Duration = Duration::from_secs(6);
 
 /// `murder demo`: the ordinary deployment to a fleet inside this process.
-pub(super) async fn demo(cli: &Cli, around: &Surroundings, paths: &Paths, args: &DemoArgs) -> Result<u8, AppError> {
+pub(super) async fn demo(
+    cli: &Cli,
+    around: &Surroundings,
+    paths: &Paths,
+    args: &DemoArgs,
+) -> Result<u8, AppError> {
     let options = DemoOptions {
         hosts: args.fleet,
         fail: args.fail,

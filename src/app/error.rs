@@ -6,6 +6,7 @@ use crate::demo::DemoError;
 use crate::exit;
 use crate::journal::JournalError;
 use crate::paths::NoHome;
+use crate::report::ReportError;
 use crate::ssh::SshError;
 use crate::tui::TuiError;
 
@@ -38,6 +39,12 @@ pub enum AppError {
         /// Why.
         reason: String,
     },
+    /// A run that is to be tried again left nothing to do.
+    #[error("nothing to retry: every host of run {0} has the release")]
+    NothingToRetry(String),
+    /// The report of the run.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// Something about the tag, the agents or the terminal.
     #[error("{0}")]
     Config(String),
@@ -56,7 +63,10 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Cli(error) => error.exit_code(),
-            Self::Payload { .. } | Self::Config(_) | Self::NoHome(_) | Self::Demo(_) => exit::CONFIG,
+            Self::NothingToRetry(_) => exit::NO_HOST,
+            Self::Report(_) | Self::Payload { .. } | Self::Config(_) | Self::NoHome(_) | Self::Demo(_) => {
+                exit::CONFIG
+            }
             Self::Journal(_) | Self::Tui(_) | Self::Ssh(_) | Self::System { .. } => exit::INTERNAL,
         }
     }

@@ -3,8 +3,10 @@
 mod command;
 mod demo;
 mod deploy;
+mod dry_run;
 mod error;
 mod follow;
+mod history;
 mod plan;
 mod questions;
 mod screen;

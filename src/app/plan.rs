@@ -46,6 +46,7 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
         link: options.link.clone(),
         tag,
         payload: occasion.payload.to_owned(),
+        same_release: None,
         pack: pack_options(setup, occasion.cache)?,
         barrier: barrier(setup),
         before: line(&hooks.before_activate),
@@ -115,7 +116,8 @@ fn barrier(setup: &Setup) -> BarrierRules {
 
 /// `user@machine` of whoever runs this, for locks.
 fn operator() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
     let machine = rustix::system::uname();
     format!("{user}@{}", machine.nodename().to_string_lossy())
 }

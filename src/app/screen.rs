@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 use crate::cli::FaceOptions;
 use crate::deploy::{Body, Command, Event, RunHandle};
 use crate::exit;
-use crate::inventory::Output;
 use crate::fleet::FleetState;
+use crate::inventory::Output;
 use crate::report::{Ci, Face, Json, Plain, PlainOptions, Quiet, Style, summary};
 use crate::tui::{self, Ended, ThemeName, TuiOptions};
 
@@ -27,7 +27,8 @@ pub(super) async fn show(run: RunHandle, face: &FaceOptions, record: Record) -> 
     match face.output(at_terminal()) {
         Output::Tui => on_screen(run, face, record).await,
         output => {
-            let signals = Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
+            let signals =
+                Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
             Ok(follow(run, lines(output, face), record, signals).await)
         }
     }
@@ -37,7 +38,8 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn style(face: &FaceOptions) -> Style {
+/// How lines are dressed.
+pub(super) fn style(face: &FaceOptions) -> Style {
     Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii }
 }
 
@@ -95,7 +97,7 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
     Ok(if aborted { exit::ABORTED } else { exit_code.unwrap_or(exit::INTERNAL) })
 }
 
-/// How the screen looks.
+/// How the screen looks and behaves.
 pub(super) fn options(face: &FaceOptions) -> TuiOptions {
     TuiOptions {
         theme: face.theme.as_str().parse().unwrap_or(ThemeName::Default),

@@ -110,8 +110,7 @@ impl Barrier {
             && !matches!(self.stage, Stage::Open | Stage::Shut { .. })
         {
             let failed = counts.failed();
-            self.stage =
-                Stage::Shut { reason: format!("{failed} failed, more than --max-fail {}", limit) };
+            self.stage = Stage::Shut { reason: format!("{failed} failed, more than --max-fail {}", limit) };
         }
         match self.stage {
             Stage::Canary { started } => self.canary(started, hosts),

@@ -68,6 +68,8 @@ pub(super) struct Rulebook {
     pub(super) barrier: BarrierRules,
     /// Stay for retries when every host is final.
     pub(super) linger: bool,
+    /// Dial nobody before the payload is packed.
+    pub(super) packs_first: bool,
     pub(super) seed: u64,
 }
 
@@ -85,8 +87,8 @@ pub(super) struct Coordinator {
     pub(super) resting: bool,
     /// The end was asked for while hosts were on their way.
     pub(super) stopped_early: bool,
-    /// It ended by a fault on this side.
-    pub(super) is_broken: bool,
+    /// Exit code of an end that is no host's fault.
+    pub(super) broken: Option<u8>,
     /// Payload bytes that the seeder sent.
     pub(super) seeder_sent: u64,
     pub(super) now: u64,
@@ -114,7 +116,7 @@ impl Coordinator {
             finished: false,
             resting: false,
             stopped_early: false,
-            is_broken: false,
+            broken: None,
             seeder_sent: 0,
             now,
             started: now,
@@ -207,18 +209,20 @@ impl Coordinator {
             return;
         }
         self.stopping = true;
-        self.stopped_early |= !self.all_final();
-        self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
+        if !self.all_final() {
+            self.stopped_early = true;
+            self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
+        }
         for id in self.ids() {
             self.step(id, Input::Cancel);
         }
         self.settle();
     }
 
-    /// The run cannot go on by a fault on this side: what is not final is skipped.
-    pub(super) fn broken(&mut self, reason: &str) {
+    /// The run cannot go on, and no host is to blame: what is not final is skipped.
+    pub(super) fn broken(&mut self, reason: &str, exit: u8) {
         self.stopping = true;
-        self.is_broken = true;
+        self.broken = Some(exit);
         for id in self.ids() {
             self.step(id, Input::Skip { reason: reason.to_owned() });
         }
@@ -361,6 +365,9 @@ impl Coordinator {
     }
 
     fn dispatch(&mut self) {
+        if self.book.packs_first && self.packed.is_none() {
+            return;
+        }
         while !self.stopping
             && self.counts.starting() < self.book.fanout
             && self.next_queued < self.hosts.len()
@@ -394,7 +401,7 @@ impl Coordinator {
             self.barrier_shown.is_none_or(|shown| (shown.open, shown.held) != (state.open, state.held));
         if changed {
             self.barrier_shown = Some(state);
-            if state.open || state.held {
+            if staged > 0 && (state.open || state.held) {
                 self.orders.push(Order::Emit(Body::Barrier(state)));
             }
         }

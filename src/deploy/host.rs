@@ -231,7 +231,6 @@ impl Host {
         self.way.is_final()
     }
 
-
     /// The phase that a failure of the connection falls into.
     pub(super) fn phase(&self) -> Phase {
         self.state().name().phase().unwrap_or(Phase::Activating)

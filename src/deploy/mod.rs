@@ -28,6 +28,6 @@ pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use limit::{Binding, LinkRate, least_seconds};
 pub use plan::DeployPlan;
 pub use run::{RunHandle, start};
-pub use limit::{Binding, LinkRate, least_seconds};

@@ -25,6 +25,8 @@ pub struct DeployPlan {
     pub tag: String,
     /// File or folder to ship.
     pub payload: PathBuf,
+    /// SHA-256 of the manifest that the payload must have, hex; then no host is dialled before it is packed.
+    pub same_release: Option<String>,
     /// How to pack it.
     pub pack: PackOptions,
     /// When staged hosts are activated.

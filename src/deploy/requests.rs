@@ -47,7 +47,12 @@ impl Requests {
     }
 
     /// What an order means for the workers; `None` if it means nothing to agents.
-    pub(super) fn of(&self, plan: &DeployPlan, order: Order, running: &[HostId]) -> Option<Vec<(HostId, Do)>> {
+    pub(super) fn of(
+        &self,
+        plan: &DeployPlan,
+        order: Order,
+        running: &[HostId],
+    ) -> Option<Vec<(HostId, Do)>> {
         let all = |request: Request| running.iter().map(|host| (*host, Do::Send(request.clone()))).collect();
         let one = |host: HostId, request: Request| vec![(host, Do::Send(request))];
         Some(match order {

@@ -117,8 +117,9 @@ impl Run {
             ..plan.ssh.clone()
         };
         let ssh = Client::new(options)?;
-        let agents = AgentBinaries::from_environment()
-            .map_err(|error| SshError::Internal(format!("cannot read the agents in MURDER_AGENTS: {error}")))?;
+        let agents = AgentBinaries::from_environment().map_err(|error| {
+            SshError::Internal(format!("cannot read the agents in MURDER_AGENTS: {error}"))
+        })?;
         let targets = plan.hosts.iter().map(super::requests::target).collect();
         let book = Rulebook {
             run: plan.run.clone(),
@@ -129,6 +130,7 @@ impl Run {
             stall_ms: plan.stall_timeout.as_millis() as u64,
             barrier: plan.barrier.clone(),
             linger: plan.linger,
+            packs_first: plan.same_release.is_some(),
             seed: now,
         };
         Ok(Self {
@@ -210,8 +212,17 @@ impl Run {
     async fn packed(&mut self, outcome: Result<Packed, PackError>) {
         let packed = match outcome {
             Ok(packed) => packed,
-            Err(error) => return self.give_up(format!("cannot pack {}: {error}", self.plan.payload.display())),
+            Err(error) => {
+                return self.refuse(format!("cannot pack {}: {error}", self.plan.payload.display()));
+            }
         };
+        let manifest = hex(&packed.manifest_hash);
+        if self.plan.same_release.as_ref().is_some_and(|wanted| *wanted != manifest) {
+            let payload = self.plan.payload.display();
+            return self.refuse(format!(
+                "{payload} is not what was shipped then: deploy it under a tag of its own, or name the old payload with --payload"
+            ));
+        }
         let mut key = [0; 32];
         if let Err(error) = getrandom::fill(&mut key) {
             return self.give_up(format!("cannot make the run's key: {error}"));
@@ -236,9 +247,19 @@ impl Run {
         self.coordinator.packed(info);
     }
 
+    /// Ends the run by a fault on this side.
     fn give_up(&mut self, reason: String) {
+        self.end_early(reason, exit::INTERNAL);
+    }
+
+    /// Ends the run because of what the user gave.
+    fn refuse(&mut self, reason: String) {
+        self.end_early(reason, exit::CONFIG);
+    }
+
+    fn end_early(&mut self, reason: String, exit: u8) {
         self.coordinator.log(None, LogLevel::Error, LogSource::Murder, reason.clone());
-        self.coordinator.broken(&reason);
+        self.coordinator.broken(&reason, exit);
     }
 
     fn info(&self, packed: &Packed) -> RunInfo {
@@ -362,10 +383,16 @@ impl Run {
             }
             return;
         };
-        let running: Vec<HostId> = self.coordinator.ids().filter(|id| self.coordinator.hosts[id.index()].agent).collect();
+        let running: Vec<HostId> =
+            self.coordinator.ids().filter(|id| self.coordinator.hosts[id.index()].agent).collect();
         match requests.of(&self.plan, order, &running) {
             Some(orders) => orders.into_iter().for_each(|(host, order)| self.give(host, order)),
-            None => self.coordinator.log(None, LogLevel::Error, LogSource::Murder, "an order was not understood".into()),
+            None => self.coordinator.log(
+                None,
+                LogLevel::Error,
+                LogSource::Murder,
+                "an order was not understood".into(),
+            ),
         }
     }
 
@@ -379,13 +406,16 @@ impl Run {
     async fn end(mut self) {
         self.dos.clear();
         let deadline = if self.aborted { Duration::ZERO } else { Duration::from_secs(5) };
-        let _ = tokio::time::timeout(deadline, async { while self.workers.join_next().await.is_some() {} }).await;
+        let _ =
+            tokio::time::timeout(deadline, async { while self.workers.join_next().await.is_some() {} }).await;
         self.workers.shutdown().await;
         if let Some(seeder) = self.shared.seeder.get() {
             self.coordinator.seeder_sent = seeder.progress().sent;
         }
         let summary = self.coordinator.summary();
-        if summary.exit == exit::OK && let Some(packed) = &self.artifact {
+        if summary.exit == exit::OK
+            && let Some(packed) = &self.artifact
+        {
             // It lies in the cache: `clean` finds what cannot be removed now.
             let _ = packed.remove();
         }

@@ -28,8 +28,8 @@ fn exit_code(run: &Coordinator) -> u8 {
     let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
     if wanted as usize == run.hosts.len() {
         exit::OK
-    } else if run.is_broken {
-        exit::INTERNAL
+    } else if let Some(exit) = run.broken {
+        exit
     } else if run.stopped_early {
         exit::STOPPED
     } else if run.counts.failed() + run.counts.staged() > 0 {

@@ -3,10 +3,10 @@ use std::collections::{HashMap, HashSet};
 use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report};
 
 use super::barrier::BarrierRules;
-use crate::inventory::{Amount, Percent};
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
 use super::event::{Body, HostState, RunInfo, StateName, Summary};
+use crate::inventory::{Amount, Percent};
 
 /// Agents that do at once what they are asked, but for the faults they are given.
 struct World {
@@ -36,6 +36,7 @@ impl World {
             stall_ms: 60_000,
             barrier,
             linger,
+            packs_first: false,
             seed: 1,
         };
         let run = Coordinator::new(book, 1_000);

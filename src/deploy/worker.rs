@@ -47,7 +47,9 @@ impl Mouth {
     async fn pass_on(&self, says: AgentSays) {
         match says {
             AgentSays::Words(line) => self.say(Word::Stderr(line)).await,
-            AgentSays::Report(Report::Progress(progress)) => self.board.put(self.host, self.attempt, *progress),
+            AgentSays::Report(Report::Progress(progress)) => {
+                self.board.put(self.host, self.attempt, *progress)
+            }
             AgentSays::Report(report) => {
                 if matches!(report, Report::Fetched(_)) {
                     self.board.drop_of(self.host, self.attempt);
@@ -79,7 +81,7 @@ async fn attempt(
     let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
     let session = session.map_err(|error| error.failure(Phase::Connecting))?;
     mouth.say(Word::LoggedIn).await;
-    let launch = session.launch(&shared.agents, target.become_sudo);
+    let launch = session.launch(&shared.agents);
     let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
     let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
     mouth.say(Word::Launched { uploaded: agent.uploaded_bytes }).await;

@@ -239,6 +239,9 @@ impl FleetState {
 
     fn rest(&mut self, summary: &Summary, at: u64) {
         self.rests_at.get_or_insert(at);
+        if self.first_pass.is_none() {
+            self.first_pass = self.fetch_to.and_then(|to| self.fetch_millis(to));
+        }
         self.summary = Some(Box::new(summary.clone()));
         self.eta = None;
         self.questions.clear();

@@ -1,9 +1,12 @@
 use std::collections::{BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use crate::control::{Failure, FailureKind, HostId, Phase};
 
+use super::fold_names;
+
 /// Hosts that failed for what is the same reason but for numbers: free megabytes, ports, seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Cause {
     /// The kind.
     pub kind: FailureKind,
@@ -14,6 +17,8 @@ pub struct Cause {
     /// Who, in order of the inventory.
     pub hosts: BTreeSet<HostId>,
     parts: Vec<String>,
+    /// Their names, folded; made when first asked for, since thousands of names take a while.
+    names: OnceLock<String>,
 }
 
 impl Cause {
@@ -24,11 +29,18 @@ impl Cause {
             message: failure.message.clone(),
             hosts: BTreeSet::from([host]),
             parts: split(&failure.message).map(str::to_owned).collect(),
+            names: OnceLock::new(),
         }
+    }
+
+    /// The names of its hosts, folded, given how to name one.
+    pub fn names<'n>(&self, name: impl Fn(HostId) -> &'n str) -> &str {
+        self.names.get_or_init(|| fold_names(self.hosts.iter().map(|id| name(*id))))
     }
 
     fn join(&mut self, message: &str, host: HostId) {
         self.hosts.insert(host);
+        self.names = OnceLock::new();
         for (known, part) in self.parts.iter_mut().zip(split(message)) {
             if known != part {
                 "…".clone_into(known);
@@ -82,6 +94,7 @@ impl Causes {
         let index = self.by_signature.get(&signature(failure));
         if let Some(cause) = index.and_then(|index| self.causes.get_mut(*index)) {
             cause.hosts.remove(&host);
+            cause.names = OnceLock::new();
         }
     }
 }

@@ -1,4 +1,6 @@
-/// Host names in one line, as short as they can be said.
+use crate::inventory::fold;
+
+/// Host names in one line, as short as they can be said: `web[01-40] db1`.
 pub fn fold_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    crate::inventory::fold(&names.into_iter().collect::<Vec<_>>())
+    fold(&names.into_iter().collect::<Vec<_>>())
 }

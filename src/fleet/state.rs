@@ -108,6 +108,7 @@ pub struct FleetState {
     pub(super) started_at: Option<u64>,
     pub(super) fetch_from: Option<u64>,
     pub(super) fetch_to: Option<u64>,
+    pub(super) first_pass: Option<u64>,
     pub(super) rests_at: Option<u64>,
     pub(super) rested_ms: u64,
     pub(super) last_at: u64,
@@ -153,6 +154,7 @@ impl FleetState {
             started_at: None,
             fetch_from: None,
             fetch_to: None,
+            first_pass: None,
             rests_at: None,
             rested_ms: 0,
             last_at: 0,
@@ -347,10 +349,11 @@ impl FleetState {
         self.info.as_ref().and_then(|info| info.least_seconds).filter(|seconds| *seconds > 0.0)
     }
 
-    /// How many times the least possible the transfer took; `None` until it is over.
+    /// How many times the least possible the transfer took; `None` until it is over. What is retried after the run came
+    /// to rest is no part of it: the time in between was a person's.
     pub fn times_least(&self) -> Option<f64> {
-        let (from, to) = (self.fetch_from?, self.fetch_to?);
-        Some(to.saturating_sub(from) as f64 / 1000.0 / self.least_seconds()?)
+        let over = self.fetch_to.and_then(|to| self.fetch_millis(to));
+        Some(self.first_pass.or(over)? as f64 / 1000.0 / self.least_seconds()?)
     }
 
     /// When the last host will have all bytes.

@@ -202,6 +202,10 @@ fn the_transfer_is_compared_to_the_least_possible_when_it_is_over() {
     assert_eq!(fleet.times_least(), None);
     fleet.apply(&Event { at: START + 14_500, body: state(0, 1, HostState::Verifying) });
     assert_eq!((fleet.times_least(), fleet.fetch_millis(START + 90_000)), (Some(1.25), Some(12_500)));
+    fleet.apply(&Event { at: START + 15_000, body: Body::Resting(summary()) });
+    fleet.apply(&Event { at: START + 80_000, body: state(0, 2, HostState::Fetching) });
+    fleet.apply(&Event { at: START + 90_000, body: state(0, 2, HostState::Verifying) });
+    assert_eq!(fleet.times_least(), Some(1.25), "a retry after the rest is not the swarm's");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{Access, AtFlags, Mode, RenameFlags};
+use rustix::fs::{Access, AtFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::control::{LockOwner, Present};
@@ -185,7 +185,7 @@ impl Dest {
             Ok(metadata) if !metadata.is_dir() => return Ok(Present::Other),
             Ok(_) => {}
         }
-        let recorded = self.record(tag).and_then(|record| from_hex::<32>(&record.manifest));
+        let recorded = self.record(tag).and_then(|record| from_hex::<32>(&record.manifest?));
         let same = |hash: &[u8; 32]| if hash == manifest { Present::Same } else { Present::Other };
         if let Some(recorded) = recorded {
             return Ok(same(&recorded));
@@ -201,7 +201,11 @@ impl Dest {
         if let Ok(Some((_, sum))) = &found
             && sum.hash == *manifest
         {
-            self.put_record(&new, tag, sum)?;
+            let mut record = sum.record();
+            if let Some(before) = self.record(tag) {
+                (record.activated_ms, record.previous) = (before.activated_ms, before.previous);
+            }
+            self.put_record(&new, tag, &record)?;
             return Ok(Present::Same);
         }
         let _ = remove_tree(&new);
@@ -277,10 +281,10 @@ impl Dest {
             .and_then(|mut file| io::copy(&mut manifest, &mut file))
             .map_err(DestError::io("write", &path))?;
         if self.durable {
-            rustix::fs::syncfs(&folder).map_err(DestError::sys("write to disk", staging))?;
+            sync_all(&folder).map_err(DestError::io("write to disk", staging))?;
         }
         let (hash, bytes, entries) = (*artifact.manifest_hash(), artifact.bytes(), artifact.entries());
-        self.put_record(&new, tag, &ManifestSum { hash, bytes, entries })?;
+        self.put_record(&new, tag, &ManifestSum { hash, bytes, entries }.record())?;
         rename_new(staging, &target)?;
         if mode & 0o200 == 0 {
             set_mode(&folder, mode, &target)?;
@@ -289,21 +293,13 @@ impl Dest {
     }
 
     /// A folder for a new record, to be put in place by [`Self::put_record`].
-    fn new_record_folder(&self) -> Result<PathBuf, DestError> {
+    pub(super) fn new_record_folder(&self) -> Result<PathBuf, DestError> {
         let new = self.murder().join(self.temporary_name("record"));
         DirBuilder::new().mode(0o700).create(&new).map_err(DestError::io("make the folder", &new))?;
         Ok(new)
     }
 
-    fn put_record(&self, new: &Path, tag: &str, sum: &ManifestSum) -> Result<(), DestError> {
-        let record = Record {
-            manifest: hex(&sum.hash),
-            bytes: sum.bytes,
-            entries: sum.entries,
-            staged_ms: now_ms(),
-            activated_ms: None,
-            previous: None,
-        };
+    pub(super) fn put_record(&self, new: &Path, tag: &str, record: &Record) -> Result<(), DestError> {
         record.write(new)?;
         let place = self.record_folder(tag);
         make_folders(&self.murder().join("records"), 0o700)?;
@@ -347,8 +343,29 @@ impl Dest {
     }
 }
 
+impl ManifestSum {
+    /// Of a release that is staged now.
+    fn record(&self) -> Record {
+        Record {
+            manifest: Some(hex(&self.hash)),
+            bytes: Some(self.bytes),
+            entries: Some(self.entries),
+            staged_ms: Some(now_ms()),
+            activated_ms: None,
+            previous: None,
+        }
+    }
+}
+
 /// What temporary things in `.murder` are called, so that [`Dest::sweep`] knows them.
 const TEMPORARY: [&str; 5] = ["staging", "trash", "link", "probe", "record"];
+
+/// Waits until the disk has all of a tree: at once for its whole file system, for one file after the other would take minutes.
+fn sync_all(folder: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(folder)?;
+    folder.sync_all()
+}
 
 fn check_name(name: &str, what: &'static str) -> Result<(), DestError> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
@@ -365,15 +382,17 @@ fn may_write(folder: &Path) -> Result<(), DestError> {
 
 /// Makes a folder and what is missing above it, with this mode whatever the umask.
 fn make_folders(folder: &Path, mode: u32) -> Result<(), DestError> {
-    match rustix::fs::mkdir(folder, Mode::from_raw_mode(mode)) {
+    match DirBuilder::new().mode(mode).create(folder) {
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(mode))
             .map_err(DestError::io("set the mode of", folder)),
-        Err(Errno::EXIST) if folder.is_dir() => Ok(()),
-        Err(Errno::NOENT) if folder.parent().is_some_and(|parent| !parent.exists()) => {
-            folder.parent().map_or(Ok(()), |parent| make_folders(parent, mode))?;
-            make_folders(folder, mode)
-        }
-        Err(errno) => Err(DestError::sys("make the folder", folder)(errno)),
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => match folder.parent().filter(|parent| fs::symlink_metadata(parent).is_err()) {
+            Some(parent) => {
+                make_folders(parent, mode)?;
+                make_folders(folder, mode)
+            }
+            None => Err(DestError::io("make the folder", folder)(error)),
+        },
     }
 }
 

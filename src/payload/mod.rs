@@ -35,6 +35,7 @@ pub use metainfo::{LEAST_PIECE, Metainfo, MetainfoError, choose_piece_length};
 pub use pack::{PackOptions, PackProgress, Packed, Survey, Unpack, pack, survey};
 pub use partial::PartialStore;
 pub use record::Record;
+pub(crate) use record::now_ms;
 pub use releases::Removed;
 #[cfg(feature = "operator")]
 pub use tree::PackError;

@@ -14,16 +14,16 @@ const RECORD: &str = "record.json";
 pub(super) const MANIFEST: &str = "manifest";
 
 /// What a host remembers of a release; the release's manifest lies beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// SHA-256 of the manifest, hex.
-    pub manifest: String,
-    /// Bytes of its files.
-    pub bytes: u64,
-    /// Its paths, the root included.
-    pub entries: u64,
-    /// Milliseconds since the epoch when it was put in place.
-    pub staged_ms: u64,
+    /// SHA-256 of the manifest, hex; `None` of a release that was not staged by us.
+    pub manifest: Option<String>,
+    /// Bytes of its files, as far as known.
+    pub bytes: Option<u64>,
+    /// Its paths, the root included, as far as known.
+    pub entries: Option<u64>,
+    /// Milliseconds since the epoch when it was put in place, as far as known.
+    pub staged_ms: Option<u64>,
     /// Milliseconds since the epoch when the link was last switched to it.
     pub activated_ms: Option<u64>,
     /// Tag that the link pointed at before that.
@@ -52,7 +52,7 @@ impl Record {
 }
 
 /// Milliseconds since the epoch.
-pub(super) fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -56,10 +56,15 @@ impl Dest {
     }
 
     fn remember_switch(&self, tag: &str, previous: Option<&str>) -> Result<(), DestError> {
-        let Some(mut record) = self.record(tag) else { return Ok(()) };
+        let known = self.record(tag);
+        let is_new = known.is_none();
+        let mut record = known.unwrap_or_default();
         record.activated_ms = Some(now_ms());
         if previous != Some(tag) {
             record.previous = previous.map(str::to_owned);
+        }
+        if is_new {
+            return self.put_record(&self.new_record_folder()?, tag, &record);
         }
         record.write(&self.record_folder(tag))
     }
@@ -71,9 +76,9 @@ impl Dest {
             let record = self.record(&tag);
             let record = record.as_ref();
             Release {
-                manifest: record.map(|record| record.manifest.clone()),
-                bytes: record.map(|record| record.bytes),
-                staged_at: record.map(|record| record.staged_ms / 1000),
+                manifest: record.and_then(|record| record.manifest.clone()),
+                bytes: record.and_then(|record| record.bytes),
+                staged_at: record.and_then(|record| record.staged_ms).map(|ms| ms / 1000),
                 activated_at: record.and_then(|record| record.activated_ms).map(|ms| ms / 1000),
                 current: current.as_ref() == Some(&tag),
                 tag,
@@ -122,7 +127,7 @@ impl Dest {
     fn remove_release(&self, tag: &str) -> Result<u64, DestError> {
         let folder = self.release(tag);
         let trash = self.murder().join(self.temporary_name("trash"));
-        let bytes = self.record(tag).map_or_else(|| size_of(&folder), |record| record.bytes);
+        let bytes = self.record(tag).and_then(|record| record.bytes).unwrap_or_else(|| size_of(&folder));
         let mode = fs::symlink_metadata(&folder).map_err(DestError::io("look at", &folder))?.mode();
         if mode & 0o700 != 0o700 {
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
@@ -160,8 +165,8 @@ impl Dest {
 
     /// When a release was last put in place or switched to, milliseconds since the epoch.
     fn age(&self, tag: &str) -> u64 {
-        let newest = |record: Record| record.staged_ms.max(record.activated_ms.unwrap_or_default());
-        self.record(tag).map(newest).unwrap_or_else(|| {
+        let newest = |record: Record| record.staged_ms.max(record.activated_ms);
+        self.record(tag).and_then(newest).unwrap_or_else(|| {
             let changed = fs::symlink_metadata(self.release(tag)).map_or(0, |metadata| metadata.ctime());
             u64::try_from(changed).unwrap_or_default() * 1000
         })
@@ -204,8 +209,9 @@ mod tests {
         let folder = dest.record_folder(tag);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(MANIFEST), "").unwrap();
-        let (manifest, bytes) = ("00".repeat(32), tag.len() as u64);
-        let record = Record { manifest, bytes, entries: 2, staged_ms, activated_ms: None, previous: None };
+        let manifest = Some("00".repeat(32));
+        let (bytes, staged_ms) = (Some(tag.len() as u64), Some(staged_ms));
+        let record = Record { manifest, bytes, staged_ms, ..Record::default() };
         record.write(&folder).unwrap();
     }
 
@@ -252,6 +258,19 @@ mod tests {
         assert!(listed[1].activated_at.is_some());
         assert!(matches!(dest.switch("3"), Err(DestError::NoRelease(_))));
         assert_eq!(dest.current().unwrap(), Some("2".into()));
+    }
+
+    #[test]
+    fn releases_of_another_tool_are_switched_to_and_remembered() {
+        let folder = scratch();
+        let dest = dest(folder.path());
+        fs::create_dir(dest.release("theirs")).unwrap();
+        release(&dest, "ours", 1);
+        dest.switch("ours").unwrap();
+        dest.switch("theirs").unwrap();
+        let listed = dest.releases().unwrap();
+        assert!(listed[1].current && listed[1].manifest.is_none() && listed[1].activated_at.is_some());
+        assert_eq!(dest.prune(0).unwrap(), Removed::default(), "the one before is known");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
@@ -28,9 +28,9 @@ pub(super) fn unpack(
     artifact: &Artifact,
     folder: &Path,
     progress: UnpackProgress<'_>,
-) -> Result<(OwnedFd, u32), DestError> {
+) -> Result<(File, u32), DestError> {
     let root = rustix::fs::open(folder, FOLDER, Mode::empty()).map_err(DestError::sys("open", folder))?;
-    let mut tree = Tree { place: folder.to_owned(), root, open: Vec::new() };
+    let mut tree = Tree { place: folder.to_owned(), root: root.into(), open: Vec::new() };
     fill(artifact, &mut tree, progress)?;
     tree.open.clear();
     let mode = finish_folders(artifact, &mut tree)?;
@@ -119,12 +119,12 @@ fn finish_folders(artifact: &Artifact, tree: &mut Tree) -> Result<u32, DestError
 /// A folder that is being filled, and the open folders on the way to where we are in it.
 struct Tree {
     place: PathBuf,
-    root: OwnedFd,
-    open: Vec<(Vec<u8>, OwnedFd)>,
+    root: File,
+    open: Vec<(Vec<u8>, File)>,
 }
 
 impl Tree {
-    fn top(&self) -> &OwnedFd {
+    fn top(&self) -> &File {
         self.open.last().map_or(&self.root, |(_, folder)| folder)
     }
 
@@ -140,7 +140,7 @@ impl Tree {
             let folder =
                 rustix::fs::openat(self.top(), OsStr::from_bytes(&path[at..end]), FOLDER, Mode::empty())
                     .map_err(DestError::sys("open", self.place.join(OsStr::from_bytes(&path[..end]))))?;
-            self.open.push((path[..end].to_vec(), folder));
+            self.open.push((path[..end].to_vec(), folder.into()));
             at = end + 1;
         }
         Ok(())
@@ -207,14 +207,12 @@ fn link(tree: &Tree, target: &[u8], name: &OsStr, place: &Path) -> Result<(), De
 }
 
 /// Sets a mode and looks whether the system kept it: it drops setgid without a word for a group that the user is not in.
-pub(super) fn set_mode(file: impl AsFd, wanted: u32, place: &Path) -> Result<(), DestError> {
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(wanted))
-        .map_err(DestError::sys("set the mode of", place))?;
+pub(super) fn set_mode(file: &File, wanted: u32, place: &Path) -> Result<(), DestError> {
+    file.set_permissions(Permissions::from_mode(wanted)).map_err(DestError::io("set the mode of", place))?;
     if wanted & 0o7000 == 0 {
         return Ok(());
     }
-    let stat = rustix::fs::fstat(&file).map_err(DestError::sys("look at", place))?;
-    let got = stat.st_mode & 0o7777;
+    let got = file.metadata().map_err(DestError::io("look at", place))?.mode() & 0o7777;
     if got == wanted { Ok(()) } else { Err(DestError::Mode { path: place.to_owned(), wanted, got }) }
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -130,7 +130,8 @@ impl AgentProcess {
                     Ok(report) => AgentSays::Report(report),
                     Err(_) => AgentSays::Words(line),
                 })),
-                Ok(None) => Ok(None),
+                // What it said last on its other stream.
+                Ok(None) => Ok(self.last_words().await),
                 Err(error) => Err(match error.kind() {
                     std::io::ErrorKind::InvalidData => {
                         SshError::Lost { host: self.host.host.clone(), reason: error.to_string() }
@@ -140,6 +141,10 @@ impl AgentProcess {
             },
             Some(words) = self.words.recv() => Ok(Some(AgentSays::Words(words))),
         }
+    }
+
+    async fn last_words(&mut self) -> Option<AgentSays> {
+        tokio::time::timeout(END, self.words.recv()).await.ok().flatten().map(AgentSays::Words)
     }
 
     /// The last lines of its standard error, at most 16 KiB.
@@ -188,7 +193,7 @@ async fn write(
     }
 }
 
-async fn write_requests(mut stdin: Stdin, mut requests: mpsc::Receiver<Option<Bytes>>) {
+async fn write_requests(mut stdin: impl AsyncWrite + Unpin, mut requests: mpsc::Receiver<Option<Bytes>>) {
     let Ok(heartbeat) = encode(&Request::Heartbeat).map(Bytes::from) else { return };
     loop {
         let line = match tokio::time::timeout(HEARTBEAT, requests.recv()).await {
@@ -196,7 +201,7 @@ async fn write_requests(mut stdin: Stdin, mut requests: mpsc::Receiver<Option<By
             Ok(Some(None) | None) => break,
             Err(_) => heartbeat.clone(),
         };
-        if stdin.write_bytes(line).await.is_err() {
+        if stdin.write_all(&line).await.is_err() {
             return;
         }
     }
@@ -225,5 +230,28 @@ async fn listen(stderr: Reader, tail: Arc<Mutex<StderrTail>>, teller: mpsc::Send
         }
         // Nobody waits for a listener that is behind: the ring has it all the same.
         let _ = teller.try_send(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_hears_a_heartbeat_whenever_nothing_else_is_said() {
+        let (near, far) = tokio::io::duplex(1000);
+        let (sender, receiver) = mpsc::channel(4);
+        let writer = tokio::spawn(write_requests(near, receiver));
+        let mut lines = Lines::new(far, 1000);
+        let start = tokio::time::Instant::now();
+        for n in 1..=3 {
+            assert_eq!(lines.next().await.unwrap().unwrap(), r#"{"t":"heartbeat"}"#);
+            assert_eq!(start.elapsed(), HEARTBEAT * n);
+        }
+        sender.send(Some(encode(&Request::Stage).unwrap().into())).await.unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap(), r#"{"t":"stage"}"#);
+        sender.send(None).await.unwrap();
+        assert_eq!(lines.next().await.unwrap(), None);
+        writer.await.unwrap();
     }
 }

@@ -2,18 +2,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::{CancellationToken, DropGuard, PollSender};
+use tokio::io::AsyncWrite;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::{CancellationToken, PollSender};
 
 use super::pace::Pace;
 use super::process::{Exit, Process, Stdin, StdinKind};
-use super::queue::{ByteQueue, Full, QueueReader};
+use super::queue::{ByteQueue, Full};
 
 /// Bytes of a stream that its reader may be behind: four of russh's windows. What a well-behaved peer has under way fits in.
 const READ_BEHIND: usize = 8 * 1024 * 1024;
@@ -26,9 +25,6 @@ const WRITES_AHEAD: usize = 2;
 
 /// Bytes of one chunk; OpenSSH's largest packet.
 const CHUNK: usize = 32 * 1024;
-
-/// For the exit status to come after the end of the output.
-const STATUS_LATE: Duration = Duration::from_secs(60);
 
 /// How a channel's data queues beside that of other channels.
 #[derive(Clone)]
@@ -53,85 +49,74 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, channel: Channel<Msg>, lane:
     let (stdout, stdout_reader) = ByteQueue::new(READ_BEHIND, Full::Fail);
     let (stderr, stderr_reader) = ByteQueue::new(STDERR_KEPT, Full::DropOldest);
     let (exit_sender, exit) = watch::channel(None);
+    let exit_sender = Arc::new(exit_sender);
     let (chunks, chunks_receiver) = mpsc::channel(WRITES_AHEAD);
-    let marks = Marks::default();
-    let unread = marks.unread.clone();
-    runtime.spawn(read_all(read, stdout, stderr, exit_sender, marks.clone()));
-    runtime.spawn(write_all(write, chunks_receiver, lane, marks));
+    let ends = Ends::default();
+    runtime.spawn(read_all(read, stdout, stderr, Arc::clone(&exit_sender), ends.clone()));
+    runtime.spawn(write_all(write, chunks_receiver, lane, exit_sender, ends));
     Process {
         stdin: Stdin(StdinKind::Channel(ChannelWriter { chunks: PollSender::new(chunks) })),
-        stdout: Box::new(ChannelReader { queue: stdout_reader, _unread: unread.drop_guard() }),
+        stdout: Box::new(stdout_reader),
         stderr: Box::new(stderr_reader),
         exit,
     }
 }
 
-/// What the two tasks of a channel and its streams tell each other.
+/// What the two tasks of a channel tell each other.
 #[derive(Clone, Default)]
-struct Marks {
-    /// The channel is of no use any more.
+struct Ends {
+    /// Nothing can be written any more, or nothing more is to be read.
+    unwritable: CancellationToken,
+    /// We have closed the channel. russh drops all that comes for it then, its end too.
     closed: CancellationToken,
-    /// The other end has said all that it will.
-    said_all: CancellationToken,
-    /// Nobody reads what the other end says.
-    unread: CancellationToken,
-}
-
-/// Standard output of a channel. When it and the writer are gone, the channel is closed.
-struct ChannelReader {
-    queue: QueueReader,
-    _unread: DropGuard,
-}
-
-impl AsyncRead for ChannelReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.queue).poll_read(cx, buf)
-    }
+    /// A message came; it may say that the channel's window is wider.
+    news: Arc<Notify>,
 }
 
 async fn read_all(
     mut channel: ChannelReadHalf,
     stdout: ByteQueue,
     stderr: ByteQueue,
-    exit: watch::Sender<Option<Exit>>,
-    marks: Marks,
+    exit: Arc<watch::Sender<Option<Exit>>>,
+    ends: Ends,
 ) {
-    let closed = marks.closed;
     let mut ended = None;
     let mut clean = false;
-    while let Some(message) = channel.wait().await {
+    loop {
+        let message = tokio::select! {
+            message = channel.wait() => message,
+            () = ends.closed.cancelled() => None,
+        };
+        ends.news.notify_one();
         match message {
-            ChannelMsg::Data { data } => {
+            Some(ChannelMsg::Data { data }) => {
                 if !stdout.push(data) {
-                    closed.cancel();
+                    ends.unwritable.cancel();
                 }
             }
-            ChannelMsg::Failure => {
-                stderr.push(Bytes::from_static(b"sshd refused to run the command\n"));
-                closed.cancel();
-            }
-            ChannelMsg::ExtendedData { data, ext: 1 } => {
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
                 stderr.push(data);
             }
-            ChannelMsg::Eof => {
+            Some(ChannelMsg::Eof) => {
                 clean = true;
-                marks.said_all.cancel();
                 stdout.end();
                 stderr.end();
             }
-            ChannelMsg::ExitStatus { exit_status } => ended = Some(Exit::Code(exit_status)),
-            ChannelMsg::ExitSignal { signal_name, .. } => {
+            Some(ChannelMsg::ExitStatus { exit_status }) => ended = Some(Exit::Code(exit_status)),
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                 ended = Some(Exit::Signal(signal(&signal_name)));
             }
-            ChannelMsg::Close => {
+            Some(ChannelMsg::Failure) => {
+                clean = true;
+                stderr.push(Bytes::from_static(b"sshd refused to run the command\n"));
+                ends.unwritable.cancel();
+            }
+            Some(ChannelMsg::Close) => {
                 clean = true;
                 break;
             }
-            _ => {}
+            Some(_) => {}
+            None => break,
         }
     }
     if clean {
@@ -141,7 +126,7 @@ async fn read_all(
     }
     stderr.end();
     exit.send_replace(Some(ended.unwrap_or(Exit::Unknown)));
-    closed.cancel();
+    ends.unwritable.cancel();
 }
 
 /// Without `SIG`, as on the wire.
@@ -156,33 +141,53 @@ async fn write_all(
     channel: ChannelWriteHalf<Msg>,
     mut chunks: mpsc::Receiver<Write>,
     lane: Lane,
-    marks: Marks,
+    exit: Arc<watch::Sender<Option<Exit>>>,
+    ends: Ends,
 ) {
     let copy = async {
         // The end of the chunks means that whoever wrote is gone.
         while let Some(Write::Data(bytes)) = chunks.recv().await {
-            let bytes = match &lane {
-                Lane::Control => bytes,
-                Lane::Bulk(pace) => pace.admit(bytes).await,
+            let sent = match &lane {
+                Lane::Control => channel.data_bytes(bytes).await,
+                Lane::Bulk(pace) => send_paced(&channel, bytes, pace, &ends.news).await,
             };
-            if channel.data_bytes(bytes).await.is_err() {
+            if sent.is_err() {
                 return;
             }
         }
         let _ = channel.eof().await;
-        marks.unread.cancelled().await;
-        if marks.said_all.is_cancelled() {
-            // Its exit status comes after its last word, and not at all to a channel that was closed before.
-            tokio::time::sleep(STATUS_LATE).await;
-        }
+        // To close it earlier would lose how the command ended.
+        exit.closed().await;
     };
     tokio::select! {
-        () = marks.closed.cancelled() => {}
+        () = ends.unwritable.cancelled() => {}
         () = copy => {}
     }
     drop(chunks);
     // After the other end closed it, this says nothing any more.
     let _ = channel.close().await;
+    ends.closed.cancel();
+}
+
+/// Takes a place in the connection only for what the channel's window takes too: a host that reads nothing must not hold the
+/// places of others behind the same jump host.
+async fn send_paced(
+    channel: &ChannelWriteHalf<Msg>,
+    mut bytes: Bytes,
+    pace: &Arc<Pace>,
+    news: &Notify,
+) -> Result<(), russh::Error> {
+    while !bytes.is_empty() {
+        let room = loop {
+            match channel.writable_packet_size().await {
+                0 => news.notified().await,
+                room => break room,
+            }
+        };
+        let part = bytes.split_to(bytes.len().min(room));
+        channel.data_bytes(pace.admit(part).await).await?;
+    }
+    Ok(())
 }
 
 enum Write {

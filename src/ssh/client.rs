@@ -10,6 +10,7 @@ use super::SshError;
 use super::ask::{Ask, NobodyToAsk};
 use super::dial::Dialer;
 use super::host_key::HostKeyPolicy;
+use super::jump::check_way;
 use super::local::Local;
 use super::openssh::{self, Master, SocketFolder};
 use super::session::Session;
@@ -208,17 +209,18 @@ impl Client {
     /// Connects to a host and logs in.
     pub async fn connect(&self, target: &Target) -> Result<Session, SshError> {
         let shared = Arc::clone(&self.shared);
-        let target = target.clone();
+        let (target, sudo) = (target.clone(), target.become_sudo);
         let work = async move {
             match target.transport {
                 Transport::Russh => {
-                    let (connection, route) = shared.dialer.connect(target, Vec::new(), 0).await?;
-                    Ok(Session::russh(connection, &route, shared))
+                    check_way(&shared.dialer.resolver, &target).await?;
+                    let (connection, route) = shared.dialer.connect(target, Vec::new()).await?;
+                    Ok(Session::russh(connection, &route, sudo, shared))
                 }
                 Transport::Openssh => {
                     let route = shared.dialer.resolver.route(&target, &[]).await?;
                     let master = Master::connect(&shared, &target, &route).await?;
-                    Ok(Session::openssh(master, &route, shared))
+                    Ok(Session::openssh(master, &route, sudo, shared))
                 }
             }
         };

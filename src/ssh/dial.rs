@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::proxy::CommandStream;
 use super::resolve::{Resolver, Route, Via, join_port};
 
 /// To connect to one address, where nobody says otherwise.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// To look a name up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// From the first byte to the end of the key exchange.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Dials to one address at once. sshd's MaxStartups starts to drop at ten that have not logged in.
+/// Dials to one address and port at once. sshd's MaxStartups starts to drop at ten that have not logged in.
 const PER_ADDRESS: usize = 8;
 
 /// Tries when a host hangs up before the login, as sshd does beyond MaxStartups.
@@ -58,7 +58,7 @@ pub(super) struct Dialer {
     keys: KeyStore,
     pub(super) questions: Questions,
     places: Arc<Semaphore>,
-    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    addresses: Mutex<HashMap<SocketAddr, Arc<Semaphore>>>,
     pub(super) jumps: Jumps,
 }
 
@@ -112,22 +112,16 @@ impl Dialer {
         self: &Arc<Self>,
         target: Target,
         fallback: Vec<PathBuf>,
-        depth: usize,
     ) -> BoxFuture<'static, Result<(Connection, Route), SshError>> {
         let dialer = Arc::clone(self);
         Box::pin(async move {
             let route = dialer.resolver.route(&target, &fallback).await?;
-            let connection = dialer.connect_route(&target, &route, depth).await?;
+            let connection = dialer.connect_route(&target, &route).await?;
             Ok((connection, route))
         })
     }
 
-    async fn connect_route(
-        self: &Arc<Self>,
-        target: &Target,
-        route: &Route,
-        depth: usize,
-    ) -> Result<Connection, SshError> {
+    async fn connect_route(self: &Arc<Self>, target: &Target, route: &Route) -> Result<Connection, SshError> {
         let check = self.host_key_check(route).await?;
         let give_up = |tried| SshError::Refused { host: route.name.clone(), tried, retryable: true };
         let (mut last, mut dropped) = (String::new(), false);
@@ -136,7 +130,7 @@ impl Dialer {
                 let pause = BACKOFF * 2_u32.pow(n - 1);
                 tokio::time::sleep(pause + random(pause / 2)).await;
             }
-            match self.try_once(target, route, Arc::clone(&check), depth).await {
+            match self.try_once(target, route, Arc::clone(&check)).await {
                 Ok(connection) => return Ok(connection),
                 Err(Failed::For(error)) => return Err(error),
                 Err(Failed::HungUp(reason)) => last = reason,
@@ -161,10 +155,9 @@ impl Dialer {
         target: &Target,
         route: &Route,
         check: Arc<HostKeyCheck>,
-        depth: usize,
     ) -> Result<Connection, Failed> {
         let mut places = Places::default();
-        let (stream, address, lease) = self.stream(target, route, &mut places, depth).await?;
+        let (stream, address, lease) = self.stream(target, route, &mut places).await?;
         let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, config(), check)).await;
         let mut connection = match shaken {
             Ok(Ok(connection)) => connection,
@@ -204,16 +197,15 @@ impl Dialer {
         target: &Target,
         route: &Route,
         places: &mut Places,
-        depth: usize,
     ) -> Result<(Box<dyn Stream>, String, Option<Lease>), Failed> {
         match &route.via {
             Via::Direct => {
-                self.take_place(places).await;
+                places.0.extend(self.place().await);
                 let (stream, address) = self.tcp(route, places).await?;
                 Ok((Box::new(stream), address.to_string(), None))
             }
             Via::Command(command) => {
-                self.take_place(places).await;
+                places.0.extend(self.place().await);
                 let stream = CommandStream::start(command).map_err(|error| {
                     let tried = format!("ProxyCommand `{command}`: {}", io_words(&error));
                     SshError::Unreachable { host: route.name.clone(), tried }
@@ -222,10 +214,10 @@ impl Dialer {
             }
             Via::Jump(hops) => {
                 // Before our own place: with all places taken by hosts that wait for it, a jump host could never dial.
-                let lease = self.jumps.lease(self, hops, target, depth).await?;
+                let lease = self.jumps.lease(self, hops, target).await?;
                 places.0.extend(lease.place().await);
-                self.take_place(places).await;
-                let stream = lease.open(self, route).await?;
+                places.0.extend(self.place().await);
+                let stream = lease.open(self, route, self.connect_timeout(route)).await?;
                 let address = format!(
                     "{} over {}",
                     join_port(&route.hostname, route.port),
@@ -236,18 +228,25 @@ impl Dialer {
         }
     }
 
-    async fn take_place(&self, places: &mut Places) {
-        // Never closed.
-        places.0.extend(Arc::clone(&self.places).acquire_owned().await);
+    /// For one attempt to connect to one address.
+    pub(super) fn connect_timeout(&self, route: &Route) -> Duration {
+        self.options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// Waits until one more may dial.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
         tokio::time::sleep(random(JITTER)).await;
+        // Never closed.
+        place.ok()
     }
 
     async fn tcp(&self, route: &Route, places: &mut Places) -> Result<(TcpStream, SocketAddr), SshError> {
         let addresses = self.look_up(route).await?;
-        let timeout = self.options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let timeout = self.connect_timeout(route);
         let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
         for address in addresses {
-            let place = self.at_address(address.ip()).acquire_owned().await;
+            let place = self.at_address(address).acquire_owned().await;
             let connected = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
                 Ok(connected) => connected,
                 Err(_) => Err(io::Error::new(
@@ -266,7 +265,7 @@ impl Dialer {
         Err(not_connected(route, &failures))
     }
 
-    fn at_address(&self, address: IpAddr) -> Arc<Semaphore> {
+    fn at_address(&self, address: SocketAddr) -> Arc<Semaphore> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(addresses.entry(address).or_insert_with(|| Arc::new(Semaphore::new(PER_ADDRESS))))
     }

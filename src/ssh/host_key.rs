@@ -24,7 +24,7 @@ pub enum HostKeyPolicy {
 pub enum HostKeyError {
     /// Another key is known for the host.
     #[error(
-        "the host key of {host} has changed: it offers {offered}, {place} has {known}{also}; \
+        "the host key has changed: the host offers {offered}, {place} has {known}{also}; \
          if it was reinstalled: `{remedy}`, then retry; else find out who answers there"
     )]
     Changed {
@@ -42,9 +42,7 @@ pub enum HostKeyError {
         remedy: String,
     },
     /// The key, or the authority behind it, is marked as revoked.
-    #[error(
-        "the host key of {host} is revoked: {offered} is marked @revoked in {place}; give the host a new key"
-    )]
+    #[error("the host key is revoked: {offered} is marked @revoked in {place}; give the host a new key")]
     Revoked {
         /// The host and its address.
         host: String,
@@ -55,7 +53,7 @@ pub enum HostKeyError {
     },
     /// Nothing is known for the host, and new keys are not accepted.
     #[error(
-        "the host key of {host} is not known: it offers {offered}, and {files} has no line for {name}{also}; \
+        "the host key is not known: the host offers {offered}, and {files} has no line for {name}{also}; \
          check the fingerprint and log in once with ssh, or use --host-keys accept-new"
     )]
     Unknown {
@@ -71,7 +69,7 @@ pub enum HostKeyError {
         also: String,
     },
     /// The system's `ssh` refused it.
-    #[error("ssh refuses the host key of {host}: {words}")]
+    #[error("ssh refuses the host key: {words}")]
     Refused {
         /// The host and its address.
         host: String,
@@ -170,50 +168,54 @@ impl HostKeyCheck {
     /// Whether the offered key is the host's. A new one is learned if the policy allows it.
     pub(super) async fn check(&self, offered: &PublicKeyOrCertificate) -> Result<(), HostKeyError> {
         let key = offered.public_key();
-        let blob = key.to_bytes().unwrap_or_default();
         let same = |accepted: &PublicKey| accepted.key_data() == key.key_data();
-        if self.accepted.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(same) {
-            return Ok(());
+        if !self.accepted.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(same) {
+            self.judge(offered, &key).await?;
+            *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         }
-        let refused = self.revoked(offered, &blob, &key);
-        if let Some(error) = refused {
+        Ok(())
+    }
+
+    async fn judge(&self, offered: &PublicKeyOrCertificate, key: &PublicKey) -> Result<(), HostKeyError> {
+        let blob = key.to_bytes().unwrap_or_default();
+        if let Some(error) = self.revoked(offered, &blob, key) {
             return Err(error);
         }
         let mut why_not = String::new();
         if let Some(certificate) = offered.certificate() {
             match self.vouched(certificate) {
-                Ok(()) => return self.accept(key),
+                Ok(()) => return Ok(()),
                 // As OpenSSH does, the bare key may still be known.
                 Err(reason) => why_not = format!("; its certificate does not count: {reason}"),
             }
         }
-        let keys = || self.found.iter().filter(|found| found.marker == Marker::Key);
-        match keys().next() {
-            Some(_) if keys().any(|found| *found.key == *blob) => self.accept(key),
-            Some(known) => Err(self.changed(&key, &blob, known)),
-            None if self.known_without_port(&blob) => self.accept(key),
-            None if self.policy == HostKeyPolicy::AcceptNew => {
-                // Another connection may have learned it since we looked.
-                match self.find(&self.name()).iter().find(|found| found.marker == Marker::Key) {
-                    Some(known) if *known.key == *blob => {}
-                    Some(known) => return Err(self.changed(&key, &blob, known)),
-                    None => self.learn(&key, &blob).await,
-                }
-                self.accept(key)
-            }
-            None => Err(HostKeyError::Unknown {
+        let keys = |found: &&Found| found.marker == Marker::Key;
+        if let Some(known) = self.found.iter().find(keys) {
+            let right = self.found.iter().filter(keys).any(|found| *found.key == *blob);
+            return if right { Ok(()) } else { Err(self.changed(key, &blob, known)) };
+        }
+        // OpenSSH takes a key that is known for the host without its port too.
+        if self.bare.iter().filter(keys).any(|found| *found.key == *blob) {
+            return Ok(());
+        }
+        if self.policy == HostKeyPolicy::Strict {
+            return Err(HostKeyError::Unknown {
                 host: self.host.clone(),
-                offered: describe(&key),
+                offered: describe(key),
                 files: self.files(),
                 name: self.name(),
                 also: why_not + &self.owner(&blob),
-            }),
+            });
         }
-    }
-
-    fn accept(&self, key: PublicKey) -> Result<(), HostKeyError> {
-        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
-        Ok(())
+        // Another connection may have learned it since we looked.
+        match self.find(&self.name()).iter().find(keys) {
+            Some(known) if *known.key == *blob => Ok(()),
+            Some(known) => Err(self.changed(key, &blob, known)),
+            None => {
+                self.learn(key, &blob).await;
+                Ok(())
+            }
+        }
     }
 
     fn revoked(
@@ -264,11 +266,6 @@ impl HostKeyCheck {
             Some((name, _)) => Err(format!("it has an unknown critical option {name}")),
             None => Ok(()),
         }
-    }
-
-    /// OpenSSH takes a key that is known for the host without its port too.
-    fn known_without_port(&self, blob: &[u8]) -> bool {
-        self.bare.iter().any(|found| found.marker == Marker::Key && *found.key == *blob)
     }
 
     async fn learn(&self, key: &PublicKey, blob: &[u8]) {

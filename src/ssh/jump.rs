@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use russh::ChannelOpenFailure;
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
+use russh::client::Msg;
+use russh::{Channel, ChannelOpenFailure};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::SshError;
 use super::channel::{Lane, run};
@@ -13,7 +14,7 @@ use super::client::Target;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::process::Loopback;
-use super::resolve::{Hop, Route, join_port};
+use super::resolve::{Hop, Resolver, Route, Via, join_port};
 
 /// Hosts behind one connection. A jump host's sshd may open 1,016 channels where systemd's default limit of 1,024 files
 /// holds; fewer bound what one lost connection takes along.
@@ -23,7 +24,7 @@ const MOST_TARGETS: usize = 256;
 const DIALS: usize = 32;
 
 /// Jump hosts in a row; as with OpenSSH, a longer way is taken for a circle.
-pub(super) const MOST_HOPS: usize = 8;
+const MOST_HOPS: usize = 8;
 
 /// Connections to jump hosts, shared by the hosts behind them.
 #[derive(Default)]
@@ -68,27 +69,12 @@ impl Jumps {
         dialer: &Arc<Dialer>,
         hops: &[Hop],
         from: &Target,
-        depth: usize,
     ) -> Result<Lease, SshError> {
         let Some((last, before)) = hops.split_last() else {
             return Err(SshError::Internal("a way over no jump host".to_owned()));
         };
         let fail = |error| SshError::Jump { jump: last.name.clone(), error: Box::new(error) };
-        if depth >= MOST_HOPS {
-            return Err(fail(SshError::Resolve {
-                host: last.name.clone(),
-                reason: format!(
-                    "more than {MOST_HOPS} jump hosts in a row; the configuration goes in a circle"
-                ),
-            }));
-        }
-        let target = Target {
-            user: last.user.clone(),
-            port: last.port,
-            jump: before.iter().map(Hop::to_string).collect(),
-            use_config: from.use_config,
-            ..Target::new(last.name.clone())
-        };
+        let target = hop_target(last, before, from);
         // A name that `ssh -G` gives another address leads to another place with another configuration.
         let key = format!("{} {} {}", last, target.jump.join(","), target.use_config);
         let pool = {
@@ -108,7 +94,7 @@ impl Jumps {
             return Err(error.clone());
         }
         let fallback: Vec<PathBuf> = from.identity.clone();
-        match dialer.connect(target, fallback, depth + 1).await {
+        match dialer.connect(target, fallback).await {
             Ok((connection, route)) => {
                 let member = Arc::new(Member {
                     connection,
@@ -140,6 +126,35 @@ impl Jumps {
     }
 }
 
+/// A jump host as a host to reach.
+fn hop_target(hop: &Hop, before: &[Hop], from: &Target) -> Target {
+    Target {
+        user: hop.user.clone(),
+        port: hop.port,
+        jump: before.iter().map(Hop::to_string).collect(),
+        use_config: from.use_config,
+        ..Target::new(hop.name.clone())
+    }
+}
+
+/// Whether the way to a host comes to an end. Hosts that are reached through each other would wait for each other.
+pub(super) async fn check_way(resolver: &Resolver, target: &Target) -> Result<(), SshError> {
+    let mut target = target.clone();
+    let host = target.name.clone();
+    for _ in 0..=MOST_HOPS {
+        match resolver.route(&target, &[]).await?.via {
+            Via::Jump(hops) => {
+                let Some((last, before)) = hops.split_last() else { return Ok(()) };
+                target = hop_target(last, before, &target);
+            }
+            Via::Direct | Via::Command(_) => return Ok(()),
+        }
+    }
+    let reason =
+        format!("more than {MOST_HOPS} jump hosts in a row, up to {}; the way goes in a circle", target.name);
+    Err(SshError::Resolve { host, reason })
+}
+
 impl Lease {
     fn on(member: &Arc<Member>) -> Self {
         member.targets.fetch_add(1, Ordering::Relaxed);
@@ -152,12 +167,22 @@ impl Lease {
     }
 
     /// A connection from the jump host to the host; its name is looked up there.
-    pub(super) async fn open(&self, dialer: &Dialer, route: &Route) -> Result<Loopback, SshError> {
+    pub(super) async fn open(
+        &self,
+        dialer: &Dialer,
+        route: &Route,
+        timeout: Duration,
+    ) -> Result<Loopback, SshError> {
         let connection = &self.member.connection;
-        let opened = connection
-            .handle
-            .channel_open_direct_tcpip(&route.hostname, u32::from(route.port), "127.0.0.1", 0)
-            .await;
+        let opened = match tokio::time::timeout(timeout, self.open_channel(dialer, route)).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let at = join_port(&route.hostname, route.port);
+                let seconds = timeout.as_secs_f32();
+                let tried = format!("{at} from {}: no answer within {seconds} s", self.member.login);
+                return Err(SshError::Timeout { host: route.name.clone(), tried });
+            }
+        };
         match opened {
             Ok(channel) => {
                 let lane = Lane::Bulk(Arc::clone(&connection.pace));
@@ -176,6 +201,20 @@ impl Lease {
                 ),
             }),
         }
+    }
+
+    /// Opens a channel in a task of its own, which closes it if nobody waits for it any more.
+    async fn open_channel(&self, dialer: &Dialer, route: &Route) -> Result<Channel<Msg>, russh::Error> {
+        let (member, host, port) = (Arc::clone(&self.member), route.hostname.clone(), u32::from(route.port));
+        let (sender, receiver) = oneshot::channel();
+        dialer.runtime().spawn(async move {
+            let handle = &member.connection.handle;
+            let opened = handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await;
+            if let Err(Ok(late)) = sender.send(opened) {
+                let _ = late.close().await;
+            }
+        });
+        receiver.await.unwrap_or(Err(russh::Error::Disconnect))
     }
 
     fn not_opened(&self, route: &Route, failure: &ChannelOpenFailure, reason: &str) -> SshError {

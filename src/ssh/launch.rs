@@ -63,22 +63,22 @@ enum Started {
 }
 
 impl Session {
-    /// Starts the agent: finds it on the host by its hash, or sends it there once. With `sudo` it runs as root; a password
-    /// is asked for only where it is needed, and once for all hosts.
-    pub async fn launch(&self, agents: &AgentBinaries, sudo: bool) -> Result<AgentProcess, SshError> {
+    /// Starts the agent: finds it on the host by its hash, or sends it there once. Where the target says `become_sudo` it
+    /// runs as root; a password is asked for only where it is needed, and once for all hosts.
+    pub async fn launch(&self, agents: &AgentBinaries) -> Result<AgentProcess, SshError> {
         let (inner, agents) = (Arc::clone(&self.inner), agents.clone());
         let shared = Arc::clone(&inner.shared);
         let work = async move {
             let _place = inner.shared.launches.acquire().await;
-            inner.launch(&agents, sudo).await
+            inner.launch(&agents).await
         };
         shared.run(work).await
     }
 }
 
 impl Inner {
-    async fn launch(self: &Arc<Self>, agents: &AgentBinaries, sudo: bool) -> Result<AgentProcess, SshError> {
-        let mut root = if sudo { Root::Free } else { Root::No };
+    async fn launch(self: &Arc<Self>, agents: &AgentBinaries) -> Result<AgentProcess, SshError> {
+        let mut root = if self.sudo { Root::Free } else { Root::No };
         let (mut full, mut words_when_full) = (Vec::new(), Vec::new());
         let mut uploaded = 0;
         for _ in 0..ROUNDS {

@@ -8,9 +8,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::SshError;
-use super::client::{ClientOptions, ConfigSource, Shared, Target};
+use super::client::{ConfigSource, Shared, Target};
 use super::connection::{KEEPALIVE, KEEPALIVES, io_words};
-use super::dial::CONNECT_TIMEOUT;
 use super::host_key::{HostKeyError, HostKeyPolicy};
 use super::lines::Lines;
 use super::process::{Exit, Process, Stdin, StdinKind};
@@ -88,10 +87,10 @@ impl Master {
         // Never closed.
         let place = Arc::clone(&shared.openssh).acquire_owned().await;
         let place = place.map_err(|error| SshError::Internal(error.to_string()))?;
+        let _dial = shared.dialer.place().await;
         let socket = folder.path.join(format!("{:08x}", fastrand::u32(..)));
-        let options = &shared.dialer.options;
         let mut ssh = Command::new("ssh");
-        ssh.args(login_arguments(options, target, route)).args(["-o", "ControlMaster=yes"]);
+        ssh.args(login_arguments(shared, target, route)).args(["-o", "ControlMaster=yes"]);
         ssh.arg("-o")
             .arg(control_path(&socket))
             .arg("--")
@@ -114,7 +113,7 @@ impl Master {
             }
             false
         };
-        let connect = options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let connect = shared.dialer.connect_timeout(route);
         match tokio::time::timeout(connect + LOGIN_TIMEOUT, up).await {
             Ok(true) => {}
             Ok(false) => {
@@ -194,18 +193,18 @@ fn control_path(socket: &Path) -> std::ffi::OsString {
 }
 
 /// What the inventory says, as arguments; the rest `ssh` knows itself.
-fn login_arguments(options: &ClientOptions, target: &Target, route: &Route) -> Vec<std::ffi::OsString> {
+fn login_arguments(shared: &Shared, target: &Target, route: &Route) -> Vec<std::ffi::OsString> {
     let mut arguments: Vec<std::ffi::OsString> = vec!["-T".into()];
+    let options = &shared.dialer.options;
     let mut option = |text: String| arguments.extend(["-o".into(), text.into()]);
     let strict = match options.host_keys {
         Some(HostKeyPolicy::Strict) => true,
         Some(HostKeyPolicy::AcceptNew) => false,
         None => route.host_key.strict,
     };
-    let timeout = options.connect_timeout.or(route.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
     option("BatchMode=yes".to_owned());
     option(format!("StrictHostKeyChecking={}", if strict { "yes" } else { "accept-new" }));
-    option(format!("ConnectTimeout={}", timeout.as_secs().max(1)));
+    option(format!("ConnectTimeout={}", shared.dialer.connect_timeout(route).as_secs().max(1)));
     option(format!("ServerAliveInterval={}", KEEPALIVE.as_secs()));
     option(format!("ServerAliveCountMax={KEEPALIVES}"));
     // Of the user's settings for logging in by hand.
@@ -266,7 +265,7 @@ fn run(runtime: &tokio::runtime::Handle, ssh: &mut Command) -> Result<Process, S
     let (sender, exit) = watch::channel(None);
     runtime.spawn(watch_child(child, sender));
     Ok(Process {
-        stdin: Stdin(StdinKind::Child(stdin)),
+        stdin: Stdin(StdinKind::Child(Some(stdin))),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
         exit,

@@ -8,7 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::connection::{KEEPALIVE, KEEPALIVES};
 
 /// Bulk bytes of a connection that russh holds and the socket has not taken, at most. Four packets keep the connection
 /// busy; a control line behind them is late by the time that they take.
@@ -16,6 +19,9 @@ const BULK_IN_FLIGHT: usize = 128 * 1024;
 
 /// How long a chunk waits before it looks whether room was given back unnoticed. Far longer than a flush takes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// For a write to make any progress; as long as a silent host is waited for.
+const PATIENCE: Duration = KEEPALIVE.saturating_mul(KEEPALIVES as u32 + 1);
 
 /// Keeps bulk data out of russh until the socket has room, because control lines queue behind whatever russh holds.
 ///
@@ -49,7 +55,11 @@ impl Drop for Paced {
 
 impl Pace {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { room: Semaphore::new(BULK_IN_FLIGHT), encrypted: AtomicUsize::new(0), blocked: AtomicBool::new(false) })
+        Arc::new(Self {
+            room: Semaphore::new(BULK_IN_FLIGHT),
+            encrypted: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        })
     }
 
     /// Waits for room and returns the same bytes, which give the room back by themselves.
@@ -76,17 +86,22 @@ impl Pace {
     }
 }
 
-/// A connection's byte stream that tells its [`Pace`] what has gone out, and that can be cut: a session of russh goes on as
-/// long as its peer wants while a key exchange is not done, or while anybody holds a channel.
+/// A connection's byte stream that tells its [`Pace`] what has gone out.
+///
+/// It can be cut: a session of russh goes on as long as its peer wants while a key exchange is not done, or while anybody
+/// holds a channel. And it gives up when the other end takes nothing for as long as keepalives would wait: russh sends no
+/// keepalive while it waits for a write, so that a host which froze under bulk data would never be noticed.
 pub(super) struct PacedStream<S> {
     stream: S,
     pace: Arc<Pace>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Runs while a write waits.
+    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> PacedStream<S> {
     pub(super) fn new(stream: S, pace: Arc<Pace>, cut: CancellationToken) -> Self {
-        Self { stream, pace, cut: Box::pin(cut.cancelled_owned()) }
+        Self { stream, pace, cut: Box::pin(cut.cancelled_owned()), stuck: None }
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -118,7 +133,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         self.poll_cut(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.pace.blocked.store(written.is_pending(), Ordering::Release);
-        written
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        ready!(stuck.as_mut().poll(cx));
+        let words = format!("the host takes no data for {} s", PATIENCE.as_secs());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -160,6 +182,24 @@ mod tests {
         assert_eq!(third.await.unwrap().len(), 64 * 1024);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        use tokio::io::AsyncReadExt as _;
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut stream = PacedStream::new(near, Pace::new(), CancellationToken::new());
+        let slow = tokio::spawn(async move {
+            for _ in 0..20 {
+                tokio::time::sleep(PATIENCE / 2).await;
+                far.read_exact(&mut [0; 1000]).await.unwrap();
+            }
+            far
+        });
+        stream.write_all(&[0; 20_000]).await.unwrap();
+        let _far = slow.await.unwrap();
+        let error = stream.write_all(&[0; 20_000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
     #[tokio::test]
     async fn room_that_is_given_back_after_the_flush_is_found_all_the_same() {
         let pace = Pace::new();
@@ -176,7 +216,8 @@ mod tests {
         let pace = Pace::new();
         let (near, _far) = tokio::io::duplex(1);
         let mut stream = PacedStream::new(near, Arc::clone(&pace), CancellationToken::new());
-        let stuck = tokio::time::timeout(Duration::from_millis(10), stream.write_all(b"more than fits")).await;
+        let stuck =
+            tokio::time::timeout(Duration::from_millis(10), stream.write_all(b"more than fits")).await;
         assert!(stuck.is_err());
         drop(pace.admit(Bytes::from(vec![7; BULK_IN_FLIGHT])).await);
         let next = tokio::time::timeout(5 * LOOK_AGAIN, pace.admit(Bytes::from_static(b"next"))).await;

@@ -29,8 +29,8 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// A command that runs on a host. It sees the end of its stdin when that is shut down or dropped; when its stdout is dropped
-/// too, its channel is closed.
+/// A command that runs on a host. It sees the end of its stdin when that is shut down or dropped. When the rest is dropped too,
+/// its channel is closed, and nobody hears of it any more.
 pub struct Process {
     /// Its standard input; shut it down to let the command see the end.
     pub stdin: Stdin,
@@ -49,7 +49,8 @@ pub struct Stdin(pub(super) StdinKind);
 
 pub(super) enum StdinKind {
     Channel(ChannelWriter),
-    Child(tokio::process::ChildStdin),
+    /// `None` after the end.
+    Child(Option<tokio::process::ChildStdin>),
 }
 
 impl Stdin {
@@ -57,7 +58,8 @@ impl Stdin {
     pub(super) async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
         match &mut self.0 {
             StdinKind::Channel(writer) => writer.write_bytes(bytes).await,
-            StdinKind::Child(stdin) => stdin.write_all(&bytes).await,
+            StdinKind::Child(Some(stdin)) => stdin.write_all(&bytes).await,
+            StdinKind::Child(None) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 }
@@ -66,21 +68,27 @@ impl AsyncWrite for Stdin {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             StdinKind::Channel(writer) => Pin::new(writer).poll_write(cx, buf),
-            StdinKind::Child(stdin) => Pin::new(stdin).poll_write(cx, buf),
+            StdinKind::Child(Some(stdin)) => Pin::new(stdin).poll_write(cx, buf),
+            StdinKind::Child(None) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             StdinKind::Channel(writer) => Pin::new(writer).poll_flush(cx),
-            StdinKind::Child(stdin) => Pin::new(stdin).poll_flush(cx),
+            StdinKind::Child(Some(stdin)) => Pin::new(stdin).poll_flush(cx),
+            StdinKind::Child(None) => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             StdinKind::Channel(writer) => Pin::new(writer).poll_shutdown(cx),
-            StdinKind::Child(stdin) => Pin::new(stdin).poll_shutdown(cx),
+            StdinKind::Child(stdin) => {
+                // A pipe ends when it is closed, and not before.
+                *stdin = None;
+                Poll::Ready(Ok(()))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use russh::ChannelOpenFailure;
 
@@ -10,6 +11,11 @@ use super::connection::Connection;
 use super::openssh::Master;
 use super::process::{Loopback, Process};
 use super::resolve::Route;
+
+/// How long to wait before a channel that was refused is asked for again; twice as long each time.
+const OPEN_AGAIN: Duration = Duration::from_millis(25);
+/// The longest such wait: 1.6 s in all.
+const OPEN_LAST: Duration = Duration::from_millis(800);
 
 /// A login on a host. Clones are the same login; when the last one is dropped, all that runs over it ends.
 #[derive(Clone)]
@@ -22,6 +28,8 @@ pub(super) struct Inner {
     pub(super) host: String,
     pub(super) login: String,
     pub(super) user: String,
+    /// The agent runs as root.
+    pub(super) sudo: bool,
     link: Link,
     /// Where the agent lies on the host, once it has started.
     pub(super) agent_path: OnceLock<String>,
@@ -44,20 +52,21 @@ pub(super) enum Load {
 }
 
 impl Session {
-    pub(super) fn russh(connection: Connection, route: &Route, shared: Arc<Shared>) -> Self {
-        Self::new(Link::Russh(connection), route, shared)
+    pub(super) fn russh(connection: Connection, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
+        Self::new(Link::Russh(connection), route, sudo, shared)
     }
 
-    pub(super) fn openssh(master: Master, route: &Route, shared: Arc<Shared>) -> Self {
-        Self::new(Link::Openssh(master), route, shared)
+    pub(super) fn openssh(master: Master, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
+        Self::new(Link::Openssh(master), route, sudo, shared)
     }
 
-    fn new(link: Link, route: &Route, shared: Arc<Shared>) -> Self {
+    fn new(link: Link, route: &Route, sudo: bool, shared: Arc<Shared>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 host: route.name.clone(),
                 login: route.login(),
                 user: route.user.clone(),
+                sudo,
                 link,
                 agent_path: OnceLock::new(),
                 no_forwarding: AtomicBool::new(false),
@@ -77,7 +86,7 @@ impl Session {
     }
 
     /// Connects to a port of the host's own loopback: through the connection, or, where sshd forbids forwarding, through
-    /// the agent as a pipe, once it has been launched.
+    /// the agent as a pipe, once it has been launched. It ends with the session.
     pub async fn open_loopback(&self, port: u16) -> Result<Loopback, SshError> {
         self.inner.open_loopback(port).await
     }
@@ -107,24 +116,38 @@ impl Inner {
         }
     }
 
+    /// A channel for a command. A server that allows one at a time (MaxSessions 1) counts the one before until it has cleaned
+    /// up after it, and tells nobody when that is.
+    async fn open_session(
+        &self,
+        connection: &Connection,
+    ) -> Result<russh::Channel<russh::client::Msg>, SshError> {
+        let mut wait = OPEN_AGAIN;
+        loop {
+            match connection.handle.channel_open_session().await {
+                Ok(channel) => return Ok(channel),
+                Err(russh::Error::ChannelOpenFailure(failure)) if wait > OPEN_LAST => {
+                    let reason = connection.words.why_not_open(&failure).await;
+                    return Err(SshError::Launch {
+                        host: self.host.clone(),
+                        reason: format!("sshd opens no channel for a command: {reason}"),
+                        words: Vec::new(),
+                    });
+                }
+                Err(russh::Error::ChannelOpenFailure(_)) => tokio::time::sleep(wait).await,
+                Err(_) => return Err(self.lost("while a command was started")),
+            }
+            wait *= 2;
+        }
+    }
+
     async fn exec_russh(
         &self,
         connection: &Connection,
         command: &str,
         load: Load,
     ) -> Result<Process, SshError> {
-        let channel = match connection.handle.channel_open_session().await {
-            Ok(channel) => channel,
-            Err(russh::Error::ChannelOpenFailure(failure)) => {
-                let reason = connection.words.why_not_open(&failure).await;
-                return Err(SshError::Launch {
-                    host: self.host.clone(),
-                    reason: format!("sshd opens no channel for a command: {reason}"),
-                    words: Vec::new(),
-                });
-            }
-            Err(_) => return Err(self.lost("while a command was started")),
-        };
+        let channel = self.open_session(connection).await?;
         let started = channel.exec(true, command).await;
         started.map_err(|_| self.lost("while a command was started"))?;
         let lane = match load {

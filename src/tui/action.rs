@@ -90,4 +90,6 @@ pub enum Action {
     Slower,
     SeekBack,
     SeekForward,
+    FailureBefore,
+    FailureAfter,
 }

@@ -39,6 +39,8 @@ pub(super) enum Effect {
     Speed(f64),
     /// A replay's time stands still, or runs.
     Pause,
+    /// A replay winds to the next failure, or to the one before.
+    Failure(bool),
     /// Something failed for the first time, or all is over: see [`super::notify`].
     Bell(String),
 }
@@ -104,18 +106,24 @@ impl App {
         self.held.as_ref().map_or(self.now, |held| held.last_at())
     }
 
+    /// Forgets the run, to be told it again; the user stays where they are.
+    pub(super) fn restart(&mut self) {
+        self.live = FleetState::new();
+        self.now = 0;
+    }
+
     /// Takes in an event of the run.
     pub(super) fn apply(&mut self, event: &Event) {
         let failed_before = self.live.first_failure().is_some();
         let resting = self.live.is_resting();
         self.live.apply(event);
         self.now = self.now.max(event.at);
-        if let (false, Some(id)) = (failed_before, self.live.first_failure()) {
+        if let (true, false, Some(id)) = (self.live_run, failed_before, self.live.first_failure()) {
             let kind =
                 self.live.host(id).and_then(|host| host.failure()).map_or(FailureKind::Internal, |f| f.kind);
             self.effects.push(Effect::Bell(format!("{} failed: {kind}", self.live.host_name(id))));
         }
-        if !resting && self.live.is_resting() {
+        if self.live_run && !resting && self.live.is_resting() {
             let counts = self.live.counts();
             self.effects.push(Effect::Bell(format!("{} done, {} failed", counts.done(), counts.failed())));
         }

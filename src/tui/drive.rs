@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deploy::{Command, Event};
-use crate::fleet::FleetState;
 
 use super::app::{App, Effect, Exit};
 use super::notify::Signal;
@@ -146,9 +145,11 @@ pub(super) async fn drive<S: Source>(
             // Keys will not come any more: the terminal is gone.
             Wake::Input(_) => hang_up(app, &mut pace),
             Wake::Interrupt(interrupt) => interrupted(app, screen, &mut pace, commands, interrupt).await?,
-            Wake::Events(Pull::Restart) => app.live = FleetState::new(),
             Wake::Events(pull) => {
                 open = pull != Pull::End;
+                if pull == Pull::Restart {
+                    app.restart();
+                }
                 pace.dirty |= !batch.is_empty();
                 batch.drain(..).for_each(|event| app.apply(&event));
             }
@@ -194,7 +195,8 @@ fn paint(app: &mut App, screen: &mut impl Screen, pace: &mut Pace, now: Instant)
 fn tell(app: &App, screen: &mut impl Screen, pace: &mut Pace) -> io::Result<()> {
     let fleet = &app.live;
     let counts = fleet.counts();
-    let failed = if counts.failed() > 0 { format!(" ✗{}", counts.failed()) } else { String::new() };
+    let failed =
+        if counts.failed() > 0 { format!(" {}{}", app.symbols.fail, counts.failed()) } else { String::new() };
     let tag = fleet.plan().map_or("", |plan| plan.tag.as_str());
     let title = format!("murder {}/{}{failed} {tag}", counts.done(), counts.total());
     if title != pace.title {
@@ -318,6 +320,7 @@ async fn effects<S: Source>(
             Effect::Seek(by) => source.control(Control::Seek(by)),
             Effect::Speed(times) => source.control(Control::Speed(times)),
             Effect::Pause => source.control(Control::Pause),
+            Effect::Failure(forward) => source.control(Control::Failure(forward)),
         }
         app.ui.replay = source.bar();
         pace.touched = true;

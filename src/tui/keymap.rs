@@ -130,6 +130,8 @@ pub(super) const TABLE: &[Row] = rows! {
         Action::Faster, "faster", ["]"], "faster", "twice the speed";
         Action::SeekBack, "seek-back", ["<"], "back 10 s", "ten seconds back";
         Action::SeekForward, "seek-forward", [">"], "on 10 s", "ten seconds on";
+        Action::FailureBefore, "failure-before", ["{"], "failure before", "back to the failure before";
+        Action::FailureAfter, "failure-after", ["}"], "next failure", "on to the next failure";
     }
 };
 
@@ -158,11 +160,9 @@ impl From<KeyEvent> for Key {
     }
 }
 
-#[cfg(test)]
-impl Key {
-    /// The press as the terminal tells it.
-    pub(super) fn event(self) -> KeyEvent {
-        KeyEvent::new(self.code, self.modifiers)
+impl From<Key> for KeyEvent {
+    fn from(key: Key) -> Self {
+        Self::new(key.code, key.modifiers)
     }
 }
 
@@ -178,7 +178,7 @@ pub enum KeymapError {
     UnknownAction(String),
     /// Not the name of a key.
     #[error(
-        "{0:?} is no key: expected a character, ^x, or one of Enter Esc Tab S-Tab Space Up Down Left Right Home End PgUp PgDn F1 to F12"
+        "{0:?} is no key: expected a character, ^x or ctrl-x, or one of Enter Esc Tab S-Tab Space Up Down Left Right Home End PgUp PgDn F1 to F12"
     )]
     UnknownKey(String),
     /// Two actions with one key.
@@ -219,7 +219,13 @@ impl FromStr for Key {
         if let Some((_, code)) = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(bare(*code));
         }
-        let mut letters = text.chars();
+        let lower = text.to_ascii_lowercase();
+        let control =
+            lower.strip_prefix("ctrl-").or_else(|| lower.strip_prefix("c-")).map(|key| format!("^{key}"));
+        if lower == "shift-tab" {
+            return Ok(bare(KeyCode::BackTab));
+        }
+        let mut letters = control.as_deref().unwrap_or(text).chars();
         match (letters.next(), letters.next(), letters.next()) {
             (Some(letter), None, None) => Ok(bare(KeyCode::Char(letter))),
             (Some('^'), Some(letter), None) => Ok(Self {
@@ -434,7 +440,7 @@ mod tests {
     #[test]
     fn keys_can_be_bound_anew_but_not_to_two_things() {
         let change = |name: &str, keys: &str| BTreeMap::from([(name.to_owned(), vec![keys.to_owned()])]);
-        let keymap = Keymap::with(&change("quit", "^q")).unwrap();
+        let keymap = Keymap::with(&change("quit", "ctrl-q")).unwrap();
         assert_eq!(keymap.press(None, key("^q")), Press::Action(Action::Quit));
         assert_eq!(keymap.press(None, key("q")), Press::Nothing);
         assert!(matches!(Keymap::with(&change("quit", "j")), Err(KeymapError::Twice { .. })));

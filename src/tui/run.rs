@@ -5,11 +5,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::deploy::{Command, Event};
 use crate::fleet::FleetState;
+use crate::journal::Replay;
 
 use super::app::App;
 use super::drive::{Signalled, drive};
 use super::options::TuiOptions;
-use super::source::{Live, Replay, Source};
+use super::source::{Live, Recorded, ReplayStart, Source};
 use super::terminal::{THREAD, TerminalGuard};
 
 /// Signals that wait to be looked at; each kind comes rarely.
@@ -59,9 +60,9 @@ pub async fn run(
 }
 
 /// Shows a recorded run until the user leaves.
-pub async fn replay(replay: Replay, options: TuiOptions) -> Result<TuiEnd, TuiError> {
+pub async fn replay(tape: Replay, start: ReplayStart, options: TuiOptions) -> Result<TuiEnd, TuiError> {
     let (commands, _none) = mpsc::channel(NO_COMMANDS);
-    on_thread(replay, commands, options, false).await
+    on_thread(Recorded::new(tape, start), commands, options, false).await
 }
 
 async fn on_thread<S: Source + Send + 'static>(

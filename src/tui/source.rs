@@ -2,14 +2,17 @@ use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::deploy::Event;
+use crate::deploy::{Body, Event, HostState};
+use crate::journal::Replay as Tape;
 
 use super::ui::ReplayBar;
 
 /// Events taken at a time. A face that is behind catches up in a few steps, and keys are looked at in between.
 const BATCH: usize = 4096;
+/// How often a replay looks what is due.
+const BEAT: Duration = Duration::from_millis(50);
 /// Speeds of a replay.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.125..=64.0;
 
@@ -18,7 +21,7 @@ const SPEEDS: std::ops::RangeInclusive<f64> = 0.125..=64.0;
 pub(super) enum Pull {
     /// There are events.
     Events,
-    /// The run is told anew from its start.
+    /// The run is told anew from its start: these events, and what was before is void.
     Restart,
     /// There will be none any more.
     End,
@@ -33,6 +36,25 @@ pub(super) enum Control {
     Speed(f64),
     /// Stop, or go on.
     Pause,
+    /// To the next failure, or to the one before.
+    Failure(bool),
+}
+
+/// How a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReplayStart {
+    /// Milliseconds from the start of the run.
+    pub at: u64,
+    /// Seconds of the run in a second, 1/8 to 64.
+    pub speed: f64,
+    /// Whether time stands still at first.
+    pub paused: bool,
+}
+
+impl Default for ReplayStart {
+    fn default() -> Self {
+        Self { at: 0, speed: 1.0, paused: false }
+    }
 }
 
 /// Where events come from: a run that goes on, or one that was recorded.
@@ -68,104 +90,64 @@ impl Source for Live {
 
 /// A recorded run, told again at its own pace or another.
 #[derive(Debug)]
-pub struct Replay {
-    events: Vec<Event>,
-    next: usize,
+pub(super) struct Recorded {
+    tape: Tape,
     speed: f64,
     paused: bool,
-    restart: bool,
-    /// The run's clock when `since` was.
-    base: u64,
+    /// Where to wind to, milliseconds from the start.
+    wanted: Option<u64>,
     since: Instant,
+    due: Instant,
 }
 
-impl Replay {
-    /// From the first event on, as fast as it was.
-    pub fn new(events: Vec<Event>) -> Self {
-        let base = events.first().map_or(0, |event| event.at);
-        Self { events, next: 0, speed: 1.0, paused: false, restart: false, base, since: Instant::now() }
+impl Recorded {
+    pub(super) fn new(tape: Tape, start: ReplayStart) -> Self {
+        let now = Instant::now();
+        let speed = start.speed.clamp(*SPEEDS.start(), *SPEEDS.end());
+        Self { tape, speed, paused: start.paused, wanted: Some(start.at), since: now, due: now }
     }
 
-    /// The same from so many milliseconds after the start, paused or not, so many times as fast.
-    #[must_use]
-    pub fn at(mut self, millis: u64, speed: f64, paused: bool) -> Self {
-        self.base += millis;
-        self.speed = speed.clamp(*SPEEDS.start(), *SPEEDS.end());
-        self.paused = paused;
-        self
-    }
-
-    fn first(&self) -> u64 {
-        self.events.first().map_or(0, |event| event.at)
-    }
-
-    fn last(&self) -> u64 {
-        self.events.iter().rev().map(|event| event.at).next().unwrap_or(0).max(self.first())
-    }
-
-    fn anchor(&mut self, now: u64) {
-        self.base = now.clamp(self.first(), self.last());
-        self.since = Instant::now();
+    fn failed(event: &Event) -> bool {
+        matches!(&event.body, Body::Host { state: HostState::Failed(_), .. })
     }
 }
 
-impl Source for Replay {
+impl Source for Recorded {
     async fn next(&mut self, into: &mut Vec<Event>) -> Pull {
-        if std::mem::take(&mut self.restart) {
-            return Pull::Restart;
-        }
         loop {
-            let now = self.now();
-            let due = self.events[self.next..].iter().take(BATCH).take_while(|event| event.at <= now).count();
-            if due > 0 {
-                into.extend_from_slice(&self.events[self.next..self.next + due]);
-                self.next += due;
-                return Pull::Events;
+            if let Some(wanted) = self.wanted.take() {
+                let (anew, events) = self.tape.seek(wanted);
+                into.extend_from_slice(events);
+                return if anew { Pull::Restart } else { Pull::Events };
             }
-            match self.events.get(self.next) {
-                Some(event) if !self.paused => {
-                    let wait = (event.at - now) as f64 / self.speed;
-                    sleep(Duration::from_millis(wait.ceil() as u64 + 1)).await;
-                }
-                _ => std::future::pending().await,
+            sleep_until(self.due).await;
+            let now = Instant::now();
+            let past = now.saturating_duration_since(std::mem::replace(&mut self.since, now));
+            self.due = now + BEAT;
+            let speed = if self.paused { 0.0 } else { self.speed };
+            let events = self.tape.advance(past.as_millis() as u64, speed);
+            if !events.is_empty() {
+                into.extend_from_slice(events);
+                return Pull::Events;
             }
         }
     }
 
     fn now(&self) -> u64 {
-        let past = if self.paused { 0.0 } else { self.since.elapsed().as_millis() as f64 * self.speed };
-        (self.base + past as u64).min(self.last())
+        self.tape.clock()
     }
 
     fn bar(&self) -> Option<ReplayBar> {
-        let position = self.now() - self.first().min(self.now());
-        Some(ReplayBar {
-            position,
-            length: self.last() - self.first(),
-            speed: self.speed,
-            paused: self.paused,
-        })
+        let (position, length) = (self.tape.position(), self.tape.length());
+        Some(ReplayBar { position, length, speed: self.speed, paused: self.paused })
     }
 
     fn control(&mut self, control: Control) {
-        let now = self.now();
         match control {
-            Control::Seek(by) => {
-                let wanted = now.saturating_add_signed(by);
-                self.anchor(wanted);
-                if by < 0 {
-                    self.next = 0;
-                    self.restart = true;
-                }
-            }
-            Control::Speed(times) => {
-                self.anchor(now);
-                self.speed = (self.speed * times).clamp(*SPEEDS.start(), *SPEEDS.end());
-            }
-            Control::Pause => {
-                self.anchor(now);
-                self.paused = !self.paused;
-            }
+            Control::Seek(by) => self.wanted = Some(self.tape.position().saturating_add_signed(by)),
+            Control::Failure(forward) => self.wanted = self.tape.find(forward, Self::failed).or(self.wanted),
+            Control::Speed(times) => self.speed = (self.speed * times).clamp(*SPEEDS.start(), *SPEEDS.end()),
+            Control::Pause => self.paused = !self.paused,
         }
     }
 }
@@ -173,15 +155,13 @@ impl Source for Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::Body;
 
-    fn events() -> Vec<Event> {
-        (0..5)
-            .map(|n| Event { at: 1_000_000 + n * 1000, body: Body::QuestionDone { id: n as u32 } })
-            .collect()
+    fn recorded(start: ReplayStart) -> Recorded {
+        let event = |n| Event { at: 1_000_000 + n * 1000, body: Body::QuestionDone { id: n as u32 } };
+        Recorded::new(Tape::new((0..5u64).map(event)), start)
     }
 
-    async fn pull(replay: &mut Replay) -> (Pull, Vec<u64>) {
+    async fn pull(replay: &mut Recorded) -> (Pull, Vec<u64>) {
         let mut into = Vec::new();
         let pull = replay.next(&mut into).await;
         (pull, into.iter().map(|event| event.at - 1_000_000).collect())
@@ -190,23 +170,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_replay_keeps_the_pace_that_it_is_given() {
         let start = Instant::now();
-        let mut replay = Replay::new(events()).at(0, 2.0, false);
+        let mut replay = recorded(ReplayStart { speed: 2.0, ..ReplayStart::default() });
         let mut seen = Vec::new();
         while seen.len() < 5 {
             seen.extend(pull(&mut replay).await.1);
         }
         assert_eq!(seen, [0, 1000, 2000, 3000, 4000]);
-        assert!((2000..2100).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert!((2000..2200).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn going_back_tells_the_run_anew_up_to_where_it_went() {
-        let mut replay = Replay::new(events()).at(3_500, 1.0, true);
+        let mut replay = recorded(ReplayStart { at: 3_500, paused: true, ..ReplayStart::default() });
         assert_eq!(pull(&mut replay).await, (Pull::Events, vec![0, 1000, 2000, 3000]));
         replay.control(Control::Seek(-2_000));
-        assert_eq!(pull(&mut replay).await.0, Pull::Restart);
-        assert_eq!(pull(&mut replay).await, (Pull::Events, vec![0, 1000]));
+        assert_eq!(pull(&mut replay).await, (Pull::Restart, vec![0, 1000]));
         replay.control(Control::Seek(-60_000));
+        assert_eq!(pull(&mut replay).await, (Pull::Restart, vec![0]));
         assert_eq!(replay.bar().map(|bar| bar.position), Some(0));
     }
 }

@@ -1,4 +1,4 @@
-use crate::control::{FailureKind, HostId};
+use crate::control::{FailureKind, HostId, LogLevel};
 use crate::deploy::{Command, Question};
 use crate::fleet::{Cause, FleetState, Group, GroupKind};
 
@@ -6,6 +6,7 @@ use super::action::View;
 use super::cursor::Cursor;
 use super::hostlist::HostList;
 use super::input::Input;
+use super::view::GridPlan;
 
 /// What is asked before something is done that cannot be taken back.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +81,10 @@ pub(super) struct Ui {
     pub(super) log_held: bool,
     /// Lines of the log that match the filter, as positions in the ring.
     pub(super) log_lines: Vec<usize>,
+    /// What they were made for: lines so far, the filter, whether only grave ones are wanted.
+    log_made_for: (u64, String, bool),
+    /// Cells of the grid.
+    pub(super) grid: GridPlan,
     /// The swarm's matrix.
     pub(super) swarm: Cursor,
     /// What takes the keys.
@@ -164,43 +169,58 @@ impl Ui {
         fleet.log().get(*line)?.host
     }
 
-    /// Keeps lists that are not hosts in line with the fleet.
-    pub(super) fn prepare_lists(&mut self, fleet: &FleetState, height: usize, causes_height: usize) {
+    /// Keeps the list of the view that is open in line with the fleet; `height` is that of its rows.
+    pub(super) fn prepare_list(&mut self, fleet: &FleetState, height: usize) {
+        match self.view {
+            View::Groups => self.prepare_groups(fleet, height),
+            View::Failures => self.prepare_causes(fleet, height),
+            View::Log => self.prepare_log(fleet, height),
+            View::Swarm => self.swarm.fit(fleet.flows().racks().len(), height),
+            View::Hosts | View::Grid => {}
+        }
+    }
+
+    fn prepare_groups(&mut self, fleet: &FleetState, height: usize) {
         let groups = sorted_groups(fleet);
         let name = |group: &Group| (group.kind, group.name.clone());
         self.groups.fit(groups.len(), height);
-        if let Some(wanted) = &self.group
-            && let Some(index) = groups.iter().position(|group| name(group) == *wanted)
+        if let Some((kind, wanted)) = &self.group
+            && let Some(index) = groups.iter().position(|group| group.kind == *kind && group.name == *wanted)
         {
             self.groups.hold(index);
         }
         self.group = groups.get(self.groups.index).map(|group| name(group));
+    }
+
+    fn prepare_causes(&mut self, fleet: &FleetState, height: usize) {
         let causes = fleet.causes().list();
-        let key = |cause: &Cause| (cause.kind, cause.message.clone());
-        self.causes.fit(causes.len(), causes_height);
-        if let Some(wanted) = &self.cause
-            && let Some(index) = causes.iter().position(|cause| key(cause) == *wanted)
+        self.causes.fit(causes.len(), height);
+        if let Some((kind, message)) = &self.cause
+            && let Some(index) =
+                causes.iter().position(|cause| cause.kind == *kind && cause.message == *message)
         {
             self.causes.hold(index);
         }
-        self.cause = causes.get(self.causes.index).map(|cause| key(cause));
-        self.prepare_log(fleet, height);
+        self.cause = causes.get(self.causes.index).map(|cause| (cause.kind, cause.message.clone()));
     }
 
     fn prepare_log(&mut self, fleet: &FleetState, height: usize) {
-        let filter = self.hosts.query.filter.text().to_lowercase();
-        self.log_lines.clear();
-        if self.view == View::Log {
-            let failures = self.hosts.query.failures_only;
-            let shown = fleet.log().iter().enumerate().filter(|(_, line)| {
+        let log = fleet.log();
+        let query = &self.hosts.query;
+        let made_for =
+            (log.dropped() + log.len() as u64, query.filter.text().to_lowercase(), query.failures_only);
+        if self.log_made_for != made_for {
+            let (_, filter, grave) = &made_for;
+            self.log_lines.clear();
+            let shown = log.iter().enumerate().filter(|(_, line)| {
                 let name = line.host.map_or("", |id| fleet.host_name(id));
-                let grave = !failures || line.level >= crate::control::LogLevel::Warn;
-                grave
+                (!grave || line.level >= LogLevel::Warn)
                     && (filter.is_empty()
-                        || name.to_lowercase().contains(&filter)
-                        || line.message.to_lowercase().contains(&filter))
+                        || name.to_lowercase().contains(filter)
+                        || line.message.to_lowercase().contains(filter))
             });
             self.log_lines.extend(shown.map(|(index, _)| index));
+            self.log_made_for = made_for;
         }
         self.log.fit(self.log_lines.len(), height);
         if !self.log_held {

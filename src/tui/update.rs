@@ -2,8 +2,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::Position;
 
 use crate::deploy::Command;
-use crate::ssh::Secret;
 use crate::fleet::{Filter, Scope};
+use crate::ssh::Secret;
 
 use super::action::{Action, View};
 use super::app::{App, Effect};
@@ -102,6 +102,8 @@ impl App {
             Action::Faster => self.effects.push(Effect::Speed(2.0)),
             Action::Slower => self.effects.push(Effect::Speed(0.5)),
             Action::SeekBack => self.effects.push(Effect::Seek(-10_000)),
+            Action::FailureBefore => self.effects.push(Effect::Failure(false)),
+            Action::FailureAfter => self.effects.push(Effect::Failure(true)),
             Action::SeekForward => self.effects.push(Effect::Seek(10_000)),
             _ => {}
         }
@@ -140,9 +142,7 @@ impl App {
 
     /// Goes about in the grid by cells and lines.
     fn grid_step(&mut self, right: isize, down: isize) {
-        let body = view::body(&self.ui, self.area);
-        let at = view::neighbour(&self.scene(), body, right, down);
-        self.ui.grid_at = at.or(self.ui.grid_at);
+        self.ui.grid_at = view::neighbour(&self.ui, right, down).or(self.ui.grid_at);
     }
 
     fn go_to(&mut self, index: usize) {

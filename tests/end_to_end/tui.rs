@@ -8,7 +8,7 @@ use crate::support::{eventually, tree};
 /// The number before a word, anywhere on the screen: `3` for `failed` in `✗ 3 failed`.
 fn count(screen: &str, word: &str) -> Option<u32> {
     let words: Vec<&str> = screen.split_whitespace().collect();
-    words.windows(2).find_map(|pair| (pair[1] == word).then(|| pair[0].parse().ok())?)
+    words.windows(2).find_map(|pair| (pair[1].trim_end_matches(',') == word).then(|| pair[0].parse().ok())?)
 }
 
 /// All shares on the screen, added up: it grows while bars move.

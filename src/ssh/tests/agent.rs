@@ -56,7 +56,7 @@ fn left_there(server: &Server) -> Vec<String> {
 #[tokio::test]
 async fn an_agent_is_sent_once_and_found_the_next_time() {
     let (_user, server, session) = reached(Behaviour::default()).await;
-    let mut agent = session.launch(&fake(), false).await.unwrap();
+    let mut agent = session.launch(&fake()).await.unwrap();
     assert!(agent.uploaded_bytes > 0);
     assert_eq!(agent.hello.hostname, "h");
     agent.send(&Request::Stage).await.unwrap();
@@ -71,7 +71,7 @@ async fn an_agent_is_sent_once_and_found_the_next_time() {
     assert_eq!(agent.stderr(), ["from stderr 127.0.0.1 1 127.0.0.1 2"]);
     assert_eq!(agent.leave(false).await, Leave { left: vec![], exit: Exit::Code(0) });
 
-    let again = session.launch(&fake(), false).await.unwrap();
+    let again = session.launch(&fake()).await.unwrap();
     assert_eq!(again.uploaded_bytes, 0);
     assert_eq!(left_there(&server), ["agent"]);
     session.close().await;
@@ -81,7 +81,7 @@ async fn an_agent_is_sent_once_and_found_the_next_time() {
 async fn an_agent_that_is_dropped_sees_the_end_of_its_stdin() {
     let (_user, server, session) = reached(Behaviour::default()).await;
     let script = FAKE.to_owned() + "\necho gone > $HOME/gone\n";
-    let agent = session.launch(&fake_agents(&script), false).await.unwrap();
+    let agent = session.launch(&fake_agents(&script)).await.unwrap();
     drop(agent);
     let gone = server.home().join("gone");
     for _ in 0..500 {
@@ -97,7 +97,7 @@ async fn an_agent_that_is_dropped_sees_the_end_of_its_stdin() {
 async fn noise_of_login_shells_is_no_obstacle() {
     let noise = "Welcome to the machine\n{\"t\":\"hello\"}\nno newline at the end";
     let (_user, _server, session) = reached(Behaviour { noise, ..Behaviour::default() }).await;
-    let agent = session.launch(&fake(), false).await.unwrap();
+    let agent = session.launch(&fake()).await.unwrap();
     assert!(agent.uploaded_bytes > 0);
 }
 
@@ -115,9 +115,9 @@ async fn any_login_shell_will_do() {
         };
         let name = behaviour.shell.display().to_string();
         let (_user, _server, session) = reached(behaviour).await;
-        let agent = session.launch(&fake(), false).await;
+        let agent = session.launch(&fake()).await;
         assert!(agent.is_ok(), "{name}: {}", agent.err().unwrap());
-        assert!(session.launch(&fake(), false).await.is_ok_and(|agent| agent.uploaded_bytes == 0), "{name}");
+        assert!(session.launch(&fake()).await.is_ok_and(|agent| agent.uploaded_bytes == 0), "{name}");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_shell_that_is_none_gives_its_words() {
     std::fs::write(&nologin, "#!/bin/sh\necho This account is currently not available.\nexit 1\n").unwrap();
     set_mode(&nologin, 0o755);
     let (_user, _server, session) = reached(Behaviour { shell: nologin, ..Behaviour::default() }).await;
-    let error = session.launch(&fake(), false).await.err().unwrap();
+    let error = session.launch(&fake()).await.err().unwrap();
     assert_eq!(error.kind(), FailureKind::Launch);
     assert!(error.to_string().contains("exit 1: This account is currently not available."), "{error}");
     assert_eq!(error.detail(), ["This account is currently not available."]);
@@ -137,12 +137,12 @@ async fn a_shell_that_is_none_gives_its_words() {
 #[tokio::test]
 async fn a_damaged_agent_is_replaced_and_a_foreign_file_never_started() {
     let (_user, server, session) = reached(Behaviour::default()).await;
-    drop(session.launch(&fake(), false).await.unwrap());
+    drop(session.launch(&fake()).await.unwrap());
     let cache = server.home().join(".cache/murder");
     let stored = std::fs::read_dir(&cache).unwrap().flatten().next().unwrap().path().join("agent");
     std::fs::write(&stored, "#!/bin/sh\ntouch $HOME/started\n").unwrap();
     set_mode(&stored, 0o700);
-    assert!(session.launch(&fake(), false).await.unwrap().uploaded_bytes > 0);
+    assert!(session.launch(&fake()).await.unwrap().uploaded_bytes > 0);
     assert!(!server.home().join("started").exists());
 }
 
@@ -150,7 +150,7 @@ async fn a_damaged_agent_is_replaced_and_a_foreign_file_never_started() {
 async fn a_system_without_an_agent_is_arch_and_named() {
     let (_user, _server, session) = reached(Behaviour::default()).await;
     let agents = AgentBinaries::none().with([("linux-s390x".to_owned(), b"x".to_vec())]).unwrap();
-    let error = session.launch(&agents, false).await.err().unwrap();
+    let error = session.launch(&agents).await.err().unwrap();
     assert_eq!(error.kind(), FailureKind::Arch);
     assert!(error.to_string().contains("there are: linux-s390x"), "{error}");
 }
@@ -162,7 +162,7 @@ async fn a_cache_that_cannot_be_used_is_passed_over() {
     std::fs::write(server.home().join(".cache"), "").unwrap();
     let shared = tempfile::tempdir().unwrap();
     let uid = rustix::process::getuid().as_raw();
-    let agent = session.launch(&fake(), false).await.unwrap();
+    let agent = session.launch(&fake()).await.unwrap();
     assert!(agent.uploaded_bytes > 0);
     drop(shared);
     let fallback = PathBuf::from(format!("/var/tmp/murder-{uid}"));
@@ -179,7 +179,7 @@ async fn the_given_folder_is_used_first() {
     let root = tempfile::tempdir().unwrap();
     let options = ClientOptions { agent_root: Some(root.path().display().to_string()), ..user.options() };
     let session = Client::new(options).unwrap().connect(&user.target(server.port)).await.unwrap();
-    session.launch(&fake(), false).await.unwrap();
+    session.launch(&fake()).await.unwrap();
     assert!(root.path().join("murder").exists());
     assert!(left_there(&server).is_empty());
 }
@@ -187,7 +187,7 @@ async fn the_given_folder_is_used_first() {
 #[tokio::test]
 async fn versions_that_nobody_used_for_a_month_go_and_others_stay() {
     let (_user, server, session) = reached(Behaviour::default()).await;
-    drop(session.launch(&fake(), false).await.unwrap());
+    drop(session.launch(&fake()).await.unwrap());
     let cache = server.home().join(".cache/murder");
     let month = Duration::from_secs(40 * 24 * 3600);
     for (name, age) in [("old", month), ("young", Duration::ZERO)] {
@@ -196,7 +196,7 @@ async fn versions_that_nobody_used_for_a_month_go_and_others_stay() {
         let folder = std::fs::File::open(cache.join(name)).unwrap();
         folder.set_modified(std::time::SystemTime::now() - age).unwrap();
     }
-    let agent = session.launch(&fake(), false).await.unwrap();
+    let agent = session.launch(&fake()).await.unwrap();
     assert_eq!(agent.uploaded_bytes, 0);
     for _ in 0..500 {
         if !cache.join("old").exists() {
@@ -210,8 +210,7 @@ async fn versions_that_nobody_used_for_a_month_go_and_others_stay() {
 #[tokio::test]
 async fn a_command_that_says_nothing_and_ends_is_told_with_its_exit() {
     let (_user, _server, session) = reached(Behaviour::default()).await;
-    let error =
-        session.launch(&fake_agents("#!/bin/sh\necho oh no >&2; exit 7\n"), false).await.err().unwrap();
+    let error = session.launch(&fake_agents("#!/bin/sh\necho oh no >&2; exit 7\n")).await.err().unwrap();
     assert_eq!(error.kind(), FailureKind::Launch);
     assert!(error.to_string().contains("exit 7: oh no"), "{error}");
 }
@@ -234,8 +233,9 @@ async fn sudo_is_used_and_its_password_asked_once() {
     let server = Server::start(behaviour).await;
     let client = user.client();
     for _ in 0..2 {
-        let session = client.connect(&user.target(server.port)).await.unwrap();
-        let mut agent = session.launch(&fake(), true).await.unwrap();
+        let target = Target { become_sudo: true, ..user.target(server.port) };
+        let session = client.connect(&target).await.unwrap();
+        let mut agent = session.launch(&fake()).await.unwrap();
         agent.send(&Request::Stage).await.unwrap();
         while !matches!(agent.next().await.unwrap().unwrap(), AgentSays::Report(_)) {}
     }
@@ -259,7 +259,7 @@ async fn a_stream_to_loopback_goes_through_the_connection_or_through_the_agent()
             let error = session.open_loopback(port).await.err().unwrap();
             assert!(error.to_string().contains("forbids forwarding"), "{error}");
         }
-        let _agent = session.launch(&fake(), false).await.unwrap();
+        let _agent = session.launch(&fake()).await.unwrap();
         // `pipe` of the stand-in is an echo by itself.
         let mut stream = session.open_loopback(port).await.unwrap();
         stream.write_all(b"through").await.unwrap();
@@ -272,7 +272,7 @@ async fn a_stream_to_loopback_goes_through_the_connection_or_through_the_agent()
 #[tokio::test]
 async fn an_agent_whose_connection_breaks_is_lost() {
     let (_user, server, session) = reached(Behaviour::default()).await;
-    let mut agent = session.launch(&fake(), false).await.unwrap();
+    let mut agent = session.launch(&fake()).await.unwrap();
     session.close().await;
     drop(server);
     let error = loop {

@@ -67,7 +67,7 @@ async fn a_missing_key_file_is_named() {
 async fn a_locked_key_asks_once_for_all_hosts_and_only_when_a_host_wants_it() {
     let user = User::answering(&["wrong", "sesame"]);
     let locked = user.key.encrypt(&mut SystemRandom, "sesame").unwrap();
-    locked.write_openssh_file(&user.path("id"), LineEnding::LF).unwrap();
+    locked.write_openssh_file(user.path("id"), LineEnding::LF).unwrap();
     let stranger = Server::start(Behaviour::default()).await;
     let client = user.client();
     assert!(client.connect(&user.target(stranger.port)).await.is_err());

@@ -2,9 +2,12 @@
 
 mod agent;
 mod host_keys;
+mod like_ssh;
 mod login;
 mod openssh;
+mod routes;
 mod server;
+mod sshd;
 mod traps;
 
 use std::path::{Path, PathBuf};
@@ -44,7 +47,7 @@ impl User {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let key = new_key(Algorithm::Ed25519);
-        key.write_openssh_file(&home.path().join("id"), LineEnding::LF).unwrap();
+        key.write_openssh_file(home.path().join("id"), LineEnding::LF).unwrap();
         Self { home, key, asked: Arc::default() }
     }
 

@@ -154,9 +154,7 @@ impl State {
         self.cache.insert_piece(piece, bytes);
         let now = self.now();
         for (key, link) in &mut self.links {
-            if link.is_seeder() || !self.picker.peer_has(*key, piece) {
-                link.tell_of(piece, now);
-            }
+            link.tell_of(piece, self.picker.peer_has(*key, piece), now);
         }
         if let Some(suspects) = self.suspects.remove(&piece) {
             let guilty = suspects.into_iter().filter(|suspect| hash_of(bytes, suspect.block) != suspect.hash);

@@ -3,13 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begun::{Begun, Block};
-use super::depth::{self, Depth};
+use super::depth::Depth;
 use super::rarity::Rarity;
 use crate::swarm::bitset::BitSet;
 use crate::swarm::pieces::Pieces;
 
-/// A block that is out for so long may be asked of another peer that has nothing else to do.
-const LATE: Duration = Duration::from_millis(1500);
+/// A block that is out for so long, and for so many times as long as usual, may be asked of another peer that has
+/// nothing else to do.
+const LATE: (u32, Duration) = (3, Duration::from_millis(1500));
+/// A peer that was asked and sends no block for so long, and so many times as long as usual, is asked no more until it
+/// does.
+const STOPPED: (u32, Duration) = (6, Duration::from_secs(5));
 /// Looking for late blocks passes all that are out, so not at each turn.
 const LATE_CHECK: Duration = Duration::from_millis(500);
 
@@ -43,7 +47,7 @@ pub enum Arrival {
 /// What may be under way at once, so that memory stays bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Blocks asked for, over all peers; a peer may always have two.
+    /// Blocks asked for, over all peers; each may have a few in any case.
     pub requests: u32,
     /// Pieces begun and not yet verified.
     pub begun: u32,
@@ -134,7 +138,8 @@ impl Picker {
         self.rarity.copies(piece)
     }
 
-    /// A peer came; it has nothing and chokes us until it says otherwise. `counted`: its pieces count as copies.
+    /// A peer came; it has nothing and chokes us until it says otherwise. `counted`: its pieces count as copies; those of
+    /// the seeder do not.
     pub fn join(&mut self, key: PeerKey, counted: bool) {
         let peer = Peer {
             has: BitSet::new(self.pieces.count()),
@@ -144,7 +149,7 @@ impl Picker {
             interesting: 0,
             asked: VecDeque::new(),
             mine: VecDeque::new(),
-            depth: Depth::new(),
+            depth: Depth::new(!counted),
             late_checked: Duration::ZERO,
         };
         self.leave(key);
@@ -185,11 +190,6 @@ impl Picker {
         self.peers.get(&key).is_some_and(|peer| peer.has.contains(piece))
     }
 
-    /// Whether a peer has anything that is not asked for yet, or whether it was asked for something.
-    pub fn is_useful(&self, key: PeerKey) -> bool {
-        self.peers.get(&key).is_some_and(|peer| peer.interesting > 0 || !peer.asked.is_empty())
-    }
-
     /// A peer will not serve requests any more: what it was asked for is lost.
     pub fn choke(&mut self, key: PeerKey) {
         self.release_all(key);
@@ -214,14 +214,11 @@ impl Picker {
         }
     }
 
-    /// When the oldest of the requests that are out to a peer was made.
-    pub fn oldest_request(&self, key: PeerKey) -> Option<Duration> {
-        self.peers.get(&key)?.asked.front().map(|(_, at)| *at)
-    }
-
-    /// Requests that are out to a peer.
-    pub fn requests_to(&self, key: PeerKey) -> usize {
-        self.peers.get(&key).map_or(0, |peer| peer.asked.len())
+    /// Whether a peer that sent its last block at `last_block` has kept us waiting for too long.
+    pub fn has_stopped(&self, key: PeerKey, last_block: Duration, now: Duration) -> bool {
+        let Some(peer) = self.peers.get(&key) else { return false };
+        let since = peer.asked.front().map(|(_, at)| last_block.max(*at));
+        since.is_some_and(|since| now.saturating_sub(since) > peer.depth.patience(STOPPED.0, STOPPED.1))
     }
 
     /// The next block to ask a peer for, if it should be asked for more now.
@@ -231,7 +228,7 @@ impl Picker {
         let may_ask = !peer.choked
             && !peer.stopped
             && out < peer.depth.requests()
-            && (self.asked < self.limits.requests || out < depth::LEAST);
+            && (self.asked < self.limits.requests || out < peer.depth.least());
         if !may_ask {
             return None;
         }
@@ -305,12 +302,13 @@ impl Picker {
         let peer = self.peers.get(&key)?;
         let worth = |by: PeerKey, at: Duration| {
             let ago = now.saturating_sub(at);
-            let by = self.peers.get(&by);
-            if at_end {
-                by.is_none_or(|by| by.depth.is_worth_asking_again(ago, &peer.depth))
-            } else {
-                ago >= LATE
-            }
+            self.peers.get(&by).is_none_or(|by| {
+                if at_end {
+                    by.depth.is_worth_asking_again(ago, &peer.depth)
+                } else {
+                    ago >= by.depth.patience(LATE.0, LATE.1)
+                }
+            })
         };
         let (_, ask) = self
             .begun

@@ -28,6 +28,11 @@ impl Rarity {
         self.count[piece as usize]
     }
 
+    /// The least count of any piece.
+    pub(super) fn least(&self) -> u32 {
+        self.sorted.first().map_or(0, |piece| self.count(*piece))
+    }
+
     pub(super) fn raise(&mut self, piece: u32) {
         let count = self.count[piece as usize] as usize;
         if count + 2 == self.start.len() {

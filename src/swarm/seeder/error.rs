@@ -25,6 +25,14 @@ pub enum SeederError {
     /// The session refused the torrent, or broke.
     #[error("the BitTorrent session failed: {0}")]
     Session(String),
+    /// The port of the open swarm.
+    #[error("cannot listen on port {port} for the open swarm: {reason}; choose another with --open-port")]
+    Port {
+        /// Which.
+        port: u16,
+        /// Why.
+        reason: String,
+    },
     /// No thread or runtime to be had.
     #[error("cannot start the seeder's thread: {0}")]
     Thread(String),

@@ -4,6 +4,7 @@ mod error;
 mod feed;
 mod gate;
 mod handle;
+mod open_swarm;
 mod session;
 mod source;
 #[cfg(test)]
@@ -12,3 +13,4 @@ mod tests;
 pub use error::SeederError;
 pub use feed::{FeedEnd, FeedHandle};
 pub use handle::{Seeder, SeederEvent, SeederNumbers, SeederOptions};
+pub use open_swarm::{OpenSwarm, own_address};

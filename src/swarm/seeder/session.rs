@@ -11,6 +11,7 @@ use librqbit::{
     AddTorrent, AddTorrentOptions, ConnectionOptions, ListenerMode, ListenerOptions, PeerConnectionOptions,
     SessionOptions, SessionPersistenceConfig,
 };
+use rustix::process::Pid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ const PEERS: usize = 256;
 
 /// How long the session waits for a word of the gate. Its own 10 s would end every connection that rests.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Start of the name of a [`Workshop`], before the process that it belongs to.
+const WORKSHOP: &str = "murder-seeder-";
 
 /// How the session stands.
 #[derive(Debug, Clone)]
@@ -175,7 +179,8 @@ impl Workshop {
     fn set_up(artifact: &Path, metainfo: &Metainfo, scratch: &Path) -> Result<Self, SeederError> {
         check_length(artifact, metainfo)?;
         let artifact = artifact.canonicalize().map_err(|error| failed("find", artifact, error))?;
-        let root = scratch.join(format!("murder-seeder-{:016x}", random()?));
+        sweep(scratch);
+        let root = scratch.join(format!("{WORKSHOP}{}-{:016x}", std::process::id(), random()?));
         make_folder(&root)?;
         let workshop = Self { root, artifact };
         make_folder(&workshop.data())?;
@@ -232,6 +237,22 @@ fn file_name(metainfo: &Metainfo) -> Result<PathBuf, SeederError> {
         .ok_or_else(|| SeederError::Session("the torrent names no file".into()))
 }
 
+/// Removes what runs left that were killed.
+fn sweep(scratch: &Path) {
+    let Ok(entries) = std::fs::read_dir(scratch) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(WORKSHOP)?.split('-').next()?.parse().ok());
+        let gone = owner
+            .and_then(Pid::from_raw)
+            .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
+        if gone {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn all_bits(pieces: u32) -> Vec<u8> {
     let mut bits = vec![0xff; pieces.div_ceil(8) as usize];
     if let (Some(last), rest @ 1..) = (bits.last_mut(), pieces % 8) {
@@ -255,6 +276,21 @@ fn failed(what: &'static str, path: &Path, error: io::Error) -> SeederError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_that_of_a_living_one_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dead = scratch.path().join(format!("{WORKSHOP}{}-00ff", child.id()));
+        let living = scratch.path().join(format!("{WORKSHOP}{}-00ff", std::process::id()));
+        let other = scratch.path().join(format!("{WORKSHOP}notes"));
+        for folder in [&dead, &living, &other] {
+            std::fs::create_dir_all(folder.join("data")).unwrap();
+        }
+        sweep(scratch.path());
+        assert!(!dead.exists() && living.exists() && other.exists());
+    }
 
     #[test]
     fn the_bit_field_says_that_every_piece_is_there_and_no_more() {

@@ -9,6 +9,7 @@ use super::*;
 use crate::control::{HostId, RunKey};
 use crate::payload::{Metainfo, sha1};
 
+mod open;
 mod scripted;
 mod swarms;
 

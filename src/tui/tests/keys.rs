@@ -278,8 +278,8 @@ fn a_replay_changes_nothing() {
     app.live_run = false;
     press(&mut app, "r R y X x A");
     assert_eq!(sent(&mut app), []);
-    press(&mut app, "p ] [ < >");
-    assert_eq!(app.effects.len(), 5);
+    press(&mut app, "p ] [ < > { }");
+    assert_eq!(app.effects.len(), 7);
     press(&mut app, "q");
     assert_eq!(app.exit, Some(Exit::Now));
 }

@@ -1,5 +1,6 @@
 mod keys;
 mod pictures;
+mod rooms;
 #[path = "../../../examples/screen/sim.rs"]
 mod sim;
 mod terminal;
@@ -46,7 +47,7 @@ fn press(app: &mut App, keys: &str) {
 }
 
 fn event(key: &str) -> KeyEvent {
-    key.parse::<super::keymap::Key>().unwrap().event()
+    key.parse::<super::keymap::Key>().unwrap().into()
 }
 
 /// Types text, letter by letter.

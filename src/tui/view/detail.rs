@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::control::{HostId, LinkCount, LogSource};
 use crate::deploy::StateName;
-use crate::fleet::HostRecord;
+use crate::fleet::{HostRecord, Weight};
 use crate::tui::action::Action;
 use crate::units::{format_bytes, format_clock, format_duration, format_rate};
 
@@ -115,8 +115,15 @@ fn title<'a>(scene: &Scene<'a>, id: HostId, host: &'a HostRecord, lines: &mut Ve
     if host.share() > 0.0 && host.name() == StateName::Fetching {
         spans.push(Span::styled(format!(" {:.0} %", (host.share() * 100.0).floor()), theme.text));
     }
+    if host.name().phase().is_some() {
+        let ago = scene.now.saturating_sub(host.heard) / 1000;
+        let text = format!(" {dot} heard {ago} s ago");
+        spans.push(Span::styled(text, theme.muted));
+    }
     let remark = scene.fleet.remark(id, scene.now);
-    if host.failure().is_none() && !remark.text.is_empty() {
+    // Why an attempt before this one ended is told below.
+    let told = remark.weight == Weight::Note && !host.attempts().is_empty();
+    if host.failure().is_none() && !told && !remark.text.is_empty() {
         spans.push(Span::styled(format!(" {dot} "), theme.faint));
         spans.push(Span::styled(remark.text, theme.weight(remark.weight)));
     }
@@ -223,9 +230,9 @@ fn neighbours(scene: &Scene<'_>, host: &HostRecord, count: fn(&LinkCount) -> u64
 
 fn attempts<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {
     for attempt in host.attempts().iter() {
-        let phase = attempt.phase.map_or(String::new(), |phase| format!(" while {phase}"));
+        let phase = attempt.phase.map_or(String::new(), |phase| format!("{phase}, "));
         let took = format_duration(Duration::from_millis(attempt.millis));
-        let text = format!("{}{phase}, after {took}", attempt.reason);
+        let text = format!("{phase}after {took}: {}", attempt.reason);
         told(scene, &format!("attempt {}", attempt.number), &text, scene.theme.text, room, lines);
     }
 }

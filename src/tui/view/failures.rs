@@ -1,7 +1,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::fleet::{Cause, fold_names};
+use crate::fleet::Cause;
 use crate::tui::action::Action;
 
 use super::frame::Scene;
@@ -42,7 +42,7 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
         .put(symbols.fail, theme.fail)
         .right(INDENT - 3, &cause.hosts.len().to_string(), theme.strong)
         .skip(1);
-    pen.put(cause.kind.as_str(), theme.fail.patch(theme.strong))
+    pen.put(cause.kind.as_str(), theme.strong.patch(theme.fail))
         .put(&format!(" while {}", cause.phase), theme.muted);
     let line = |number| area.y.saturating_add(number) < area.bottom();
     let mut told = |number: u16, text: &str, style| {
@@ -51,8 +51,7 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
         }
     };
     told(1, &cause.message, if selected { theme.strong } else { theme.text });
-    let names = fold_names(cause.hosts.iter().map(|id| scene.fleet.host_name(*id)));
-    told(2, &names, theme.text);
+    told(2, cause.names(|id| scene.fleet.host_name(id)), theme.text);
     let mut pen = scene.edge_pen(buffer, area, 3);
     pen.to(area.x + INDENT);
     if selected {

@@ -115,6 +115,9 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
         list.push(short(Action::Cancel));
     }
     list.push(short(Action::NextView));
-    list.extend([Action::Mark, Action::Sort, Action::CommandLine, Action::Freeze].map(short));
+    if matches!(ui.view, View::Hosts | View::Grid) && ui.detail.is_none() {
+        list.extend([Action::Mark, Action::Sort].map(short));
+    }
+    list.extend([Action::CommandLine, Action::Freeze].map(short));
     list
 }

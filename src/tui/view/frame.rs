@@ -58,7 +58,11 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: 
     let areas = screen(ui, area);
     let height = usize::from(areas.body.height);
     ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
-    ui.prepare_lists(fleet, height.saturating_sub(1), height.div_ceil(failures::LINES));
+    match ui.view {
+        View::Failures => ui.prepare_list(fleet, height.div_ceil(failures::LINES)),
+        View::Grid => grid::prepare(ui, fleet, areas.body, now),
+        _ => ui.prepare_list(fleet, height.saturating_sub(groups::HEADING)),
+    }
 }
 
 /// Draws the screen. It reads no clock and changes nothing: the same scene gives the same picture.
@@ -114,11 +118,6 @@ fn view(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     }
 }
 
-/// Where the view is.
-pub(in crate::tui) fn body(ui: &Ui, area: Rect) -> Rect {
-    screen(ui, area).body
-}
-
 /// What the mouse can point at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tui) enum Target {
@@ -142,7 +141,7 @@ pub(in crate::tui) fn target(scene: &Scene<'_>, area: Rect, at: Position) -> Opt
     let line = usize::from(at.y - areas.body.y);
     Some(match scene.ui.view {
         View::Hosts => Target::Row(scene.ui.hosts.cursor().offset + line.checked_sub(hosts::HEADING)?),
-        View::Grid => Target::Host(grid::host_at(scene, areas.body, at)?),
+        View::Grid => Target::Host(grid::host_at(scene.ui, areas.body, at)?),
         View::Groups => Target::Row(scene.ui.groups.offset + line.checked_sub(groups::HEADING)?),
         View::Failures => Target::Row(scene.ui.causes.offset + line / failures::LINES),
         View::Log => Target::Row(scene.ui.log.offset + line.checked_sub(log::HEADING)?),

@@ -4,8 +4,9 @@ use ratatui::style::{Modifier, Style};
 
 use crate::control::HostId;
 use crate::deploy::StateName;
-use crate::fleet::{FleetState, HostRecord};
+use crate::fleet::{FleetState, HostRecord, Query};
 use crate::tui::symbols::Symbols;
+use crate::tui::ui::Ui;
 
 use super::frame::Scene;
 use super::layout::Areas;
@@ -17,14 +18,39 @@ const LEGEND: u16 = 2;
 const LABEL: usize = 12;
 
 /// Where hosts are: rack by rack, each in order of the inventory, one or more to a cell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Plan {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::tui) struct Plan {
     order: Vec<HostId>,
     cells: Vec<Cell>,
     labels: Vec<(u16, usize)>,
     per_cell: usize,
     width: u16,
     named: bool,
+    /// Of each cell's hosts the one that shows.
+    worst: Vec<Option<HostId>>,
+    made_for: (Rect, usize),
+    looked_at: u64,
+    looked_for: Query,
+}
+
+/// Of many hosts to a cell the one that shows is looked for this often, milliseconds: as often as the eye follows.
+const LOOK_MS: u64 = 500;
+
+/// Brings the cells in line with the fleet, the size of the screen and the filter.
+pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect, now: u64) {
+    let made_for = (body, fleet.hosts().len());
+    let anew = ui.grid.made_for != made_for || ui.grid.cells.is_empty();
+    if anew {
+        ui.grid = Plan { made_for, ..Plan::new(fleet, body) };
+    }
+    let query = &ui.hosts.query;
+    if anew || ui.grid.looked_for != *query || now.abs_diff(ui.grid.looked_at) >= LOOK_MS {
+        let plan = &ui.grid;
+        let worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
+        ui.grid.worst = worst;
+        ui.grid.looked_at = now;
+        ui.grid.looked_for = query.clone();
+    }
 }
 
 /// A cell: hosts from `first` on in the plan's order.
@@ -74,6 +100,7 @@ impl Plan {
             per_cell,
             width: width as u16,
             named: width == named,
+            ..Self::default()
         };
         plan.place(&racks, left, (room / width).max(1), labelled);
         plan
@@ -101,13 +128,19 @@ impl Plan {
     }
 
     /// Of a cell's hosts the one that shows: that which needs a person most among those that the filter lets through.
-    fn worst(&self, scene: &Scene<'_>, cell: &Cell) -> Option<HostId> {
+    fn worst(&self, fleet: &FleetState, query: &Query, cell: &Cell) -> Option<HostId> {
         let hosts = self.hosts(cell);
         let shown = hosts.iter().copied().filter_map(|id| {
-            let host = scene.fleet.host(id)?;
-            scene.ui.hosts.query.matches(id, host).then_some((gravity(host), id))
+            let host = fleet.host(id)?;
+            query.matches(id, host).then_some((gravity(host), id))
         });
         shown.max_by_key(|(gravity, id)| (*gravity, std::cmp::Reverse(*id))).map(|(_, id)| id)
+    }
+
+    /// The host that shows in a cell, or its first if the filter leaves all out.
+    fn shown(&self, cell: usize) -> Option<HostId> {
+        let first = || self.hosts(self.cells.get(cell)?).first().copied();
+        self.worst.get(cell).copied().flatten().or_else(first)
     }
 
     /// The cell of a host, or the first.
@@ -118,9 +151,9 @@ impl Plan {
 }
 
 /// The host so many cells to the right of another and so many lines below; of several in a cell the one that shows.
-pub(in crate::tui) fn neighbour(scene: &Scene<'_>, body: Rect, right: isize, down: isize) -> Option<HostId> {
-    let plan = Plan::new(scene.fleet, body);
-    let at = plan.at(scene.ui.grid_at)?;
+pub(in crate::tui) fn neighbour(ui: &Ui, right: isize, down: isize) -> Option<HostId> {
+    let plan = &ui.grid;
+    let at = plan.at(ui.grid_at)?;
     let cell = plan.cells.get(at)?;
     let wanted = if down == 0 {
         at.saturating_add_signed(right).min(plan.cells.len() - 1)
@@ -130,15 +163,16 @@ pub(in crate::tui) fn neighbour(scene: &Scene<'_>, body: Rect, right: isize, dow
         let mut line = (0..plan.cells.len()).filter(|index| plan.cells[*index].y == y);
         line.clone().rfind(|index| plan.cells[*index].x <= cell.x).or_else(|| line.next()).unwrap_or(at)
     };
-    plan.worst(scene, plan.cells.get(wanted)?)
+    plan.shown(wanted)
 }
 
 /// The host whose cell is at a place of the screen.
-pub(super) fn host_at(scene: &Scene<'_>, body: Rect, at: Position) -> Option<HostId> {
-    let plan = Plan::new(scene.fleet, body);
+pub(super) fn host_at(ui: &Ui, body: Rect, at: Position) -> Option<HostId> {
     let (x, y) = (at.x.checked_sub(body.x)?, at.y.checked_sub(body.y)?);
-    let cell = plan.cells.iter().find(|cell| cell.y == y && (cell.x..cell.x + plan.width).contains(&x))?;
-    plan.worst(scene, cell)
+    let plan = &ui.grid;
+    let cell =
+        plan.cells.iter().position(|cell| cell.y == y && (cell.x..cell.x + plan.width).contains(&x))?;
+    plan.shown(cell)
 }
 
 /// A cell a host, or the worst of several; hosts that the filter leaves out are a dot.
@@ -149,14 +183,14 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         scene.pen(buffer, area, 1).put("no hosts yet", theme.muted);
         return;
     }
-    let plan = Plan::new(scene.fleet, area);
+    let plan = &scene.ui.grid;
     let selected = plan.at(scene.ui.grid_at);
     for (line, rack) in &plan.labels {
         let name = scene.fleet.racks().get(*rack).map_or("", String::as_str);
         scene.edge_pen(buffer, area, *line).skip(1).put_within(LABEL as u16, name, theme.muted);
     }
     for (index, cell) in plan.cells.iter().enumerate() {
-        let worst = plan.worst(scene, cell).and_then(|id| scene.fleet.host(id));
+        let worst = plan.worst.get(index).copied().flatten().and_then(|id| scene.fleet.host(id));
         let (sign, mut style) = match worst {
             Some(host) => (sign(scene.symbols, host), theme.host(host)),
             None => (scene.symbols.dot, theme.faint),
@@ -181,7 +215,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
             pen.skip(1).put(name, text);
         }
     }
-    legend(scene, buffer, area, &plan);
+    legend(scene, buffer, area, plan);
 }
 
 /// How much a state draws the eye: what needs a person beats what moves beats what is done.

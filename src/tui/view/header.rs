@@ -7,11 +7,11 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::deploy::StateName;
 use crate::fleet::{Counts, Eta, FleetState};
-use crate::units::{format_bytes, format_clock, format_rate, plural};
+use crate::units::{format_bytes, format_clock, format_rate};
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::{Pen, level};
+use super::pen::{Pen, level, number};
 
 /// A piece of a line.
 type Part<'a> = (Cow<'a, str>, Style);
@@ -28,7 +28,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
 
 fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
     let theme = scene.theme;
-    pen.put("murder", theme.accent.patch(theme.strong)).skip(2);
+    pen.put("murder", theme.strong.patch(theme.accent)).skip(2);
     let Some(plan) = scene.fleet.plan() else {
         pen.put("getting ready", theme.muted);
         return;
@@ -44,7 +44,7 @@ fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
         parts.push((format!("{payload} ").into(), theme.text));
     }
     parts.push((plan.tag.as_str().into(), theme.strong));
-    let mut whole = format!(" {} {}", scene.symbols.arrow, plural(scene.fleet.hosts().len(), "host"));
+    let mut whole = format!(" {} {}", scene.symbols.arrow, hosts(scene.fleet.hosts().len()));
     if let Some(info) = scene.fleet.info().filter(|info| info.packed_bytes > 0) {
         whole.push_str(&format!(" {} {}", scene.symbols.dot, format_bytes(info.packed_bytes)));
     }
@@ -85,6 +85,10 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
     }
     if let Some(reason) = fleet.stopping().filter(|_| !fleet.is_resting()) {
         parts.push((format!("stopping: {reason}   ").into(), theme.warn));
+    }
+    if fleet.is_resting() {
+        let well = fleet.counts().failed() + fleet.counts().left_out() == 0;
+        parts.push(if well { ("done   ".into(), theme.ok) } else { ("ended   ".into(), theme.text) });
     }
     parts.push((format_clock(Duration::from_millis(fleet.elapsed_millis(now))).into(), theme.strong));
     let long = size >= Size::Wide;
@@ -193,13 +197,9 @@ fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'sta
             parts.push(("  ".into(), theme.text));
         }
         let style = theme.state(state);
-        let number = if state == StateName::Failed {
-            style.patch(theme.strong.remove_modifier(ratatui::style::Modifier::empty()))
-        } else {
-            theme.text
-        };
+        let count_style = if state == StateName::Failed { theme.strong.patch(style) } else { theme.text };
         parts.push((scene.symbols.state(state).into(), style));
-        parts.push((format!(" {count}").into(), number));
+        parts.push((format!(" {}", number(count as usize)).into(), count_style));
         parts.push((format!(" {word}").into(), if state == StateName::Failed { style } else { theme.muted }));
     }
     parts
@@ -244,6 +244,10 @@ pub(super) fn eta_text(eta: &Eta, now: u64, range: &str) -> String {
     let clock = |millis: u64| format_clock(Duration::from_millis(millis.saturating_sub(past)));
     let (low, high) = (clock(eta.low_ms), clock(eta.high_ms));
     if eta.is_steady() || low == high { high } else { format!("{low}{range}{high}") }
+}
+
+fn hosts(count: usize) -> String {
+    format!("{} host{}", number(count), if count == 1 { "" } else { "s" })
 }
 
 fn width(parts: &[Part<'_>]) -> u16 {

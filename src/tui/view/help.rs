@@ -58,7 +58,7 @@ fn lines<'a>(scene: &Scene<'a>) -> Vec<Line<'a>> {
         if !lines.is_empty() {
             lines.push(Line::default());
         }
-        lines.push(Line::from(vec![Span::styled(section.title(), theme.accent.patch(theme.strong))]));
+        lines.push(Line::from(vec![Span::styled(section.title(), theme.strong.patch(theme.accent))]));
         for row in TABLE.iter().filter(|row| row.section == section) {
             let keys = scene.keymap.keys(row.action).join(" ");
             lines.push(Line::from(vec![

@@ -137,7 +137,7 @@ fn row(
         return;
     }
     if matches!(host.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) {
-        pen.put(&remark.text, theme.weight(remark.weight));
+        pen.put(without_name(&remark.text, &host.info.name), theme.weight(remark.weight));
         return;
     }
     if columns.bar == 0 {
@@ -183,6 +183,12 @@ fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostR
     pen.put(&remark.text, style);
 }
 
+/// A message without the name of the host that it is about, where that stands beside it.
+fn without_name<'m>(message: &'m str, name: &str) -> &'m str {
+    let rest = message.strip_prefix(name).map(|rest| rest.trim_start_matches(':'));
+    rest.and_then(|rest| rest.strip_prefix(' ')).unwrap_or(message)
+}
+
 fn percent(host: &HostRecord) -> String {
     let begun = host.share() > 0.0 || host.name() == StateName::Fetching;
     if begun { format!("{:.0} %", (host.share() * 100.0).floor()) } else { String::new() }
@@ -212,6 +218,18 @@ fn done_row(scene: &Scene<'_>, pen: &mut Pen<'_>, count: usize, selected: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_not_told_twice() {
+        for (message, told) in [
+            ("web-05 refuses the connection", "refuses the connection"),
+            ("web-05: no route", "no route"),
+            ("web-051 is gone", "web-051 is gone"),
+            ("cannot reach web-05", "cannot reach web-05"),
+        ] {
+            assert_eq!(without_name(message, "web-05"), told);
+        }
+    }
 
     #[test]
     fn columns_fit_the_screen_they_are_made_for() {

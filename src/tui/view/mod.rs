@@ -19,5 +19,5 @@ mod swarm;
 mod tabs;
 mod tiny;
 
-pub(super) use frame::{Scene, Target, body, draw, prepare, target};
-pub(super) use grid::neighbour;
+pub(super) use frame::{Scene, Target, draw, prepare, target};
+pub(super) use grid::{Plan as GridPlan, neighbour};

@@ -160,6 +160,19 @@ pub(super) fn level(symbols: &Symbols, sample: u64, top: u64) -> &'static str {
     if sample == 0 { " " } else { symbols.levels[level.clamp(1, 8) - 1] }
 }
 
+/// A number as people read it: `10,000`.
+pub(super) fn number(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Text in so many columns at a time, broken between words.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -220,6 +233,13 @@ mod tests {
         assert_eq!(fit("日本語", 4, "…"), "日…");
         assert_eq!(fit("a\tb\u{1b}[31m", 9, "…"), "a b [31m");
         assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn large_numbers_are_parted() {
+        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(count), text);
+        }
     }
 
     #[test]

@@ -79,21 +79,37 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let theme = scene.theme;
     let room = usize::from(area.width.saturating_sub(2));
     let advice = wrap(failure.kind.advice(), room.saturating_sub(ADVICE_INDENT));
-    let told = usize::from(area.height).saturating_sub(advice.len()).max(1);
-    let mut lines = wrap(&failure.message, room);
-    if let Some(last) = failure.detail.last().filter(|_| lines.len() < told) {
-        lines.push(last.clone());
+    let mut message = wrap(&failure.message, room);
+    let height = usize::from(area.height);
+    // Two lines for the cause if it takes them; what to do goes on in the host's detail.
+    let told =
+        message.len().min(height.saturating_sub(advice.len()).max(2)).min(height.saturating_sub(1)).max(1);
+    if let Some(last) = failure.detail.last().filter(|_| message.len() + advice.len() < height) {
+        message.push(last.clone());
     }
-    for (line, text) in lines.iter().take(told).enumerate() {
+    let told = told.max(message.len().min(height.saturating_sub(advice.len())));
+    for (line, text) in clip(&message, told).iter().enumerate() {
         scene.pen(buffer, area, line as u16).put(text, theme.text);
     }
-    let first = lines.len().min(told) as u16;
-    for (line, text) in advice.iter().enumerate() {
-        let mut pen = scene.pen(buffer, area, first + line as u16);
+    let first = message.len().min(told);
+    for (line, text) in clip(&advice, height.saturating_sub(first)).iter().enumerate() {
+        let mut pen = scene.pen(buffer, area, (first + line) as u16);
         if line == 0 {
             pen.put(&scene.keymap.key(Action::Retry), theme.key).put(" retries it", theme.text);
         }
         pen.to(area.x + 1 + ADVICE_INDENT as u16).put(text, theme.muted);
+    }
+}
+
+/// At most so many lines; the last is followed by the rest, to be cut where the screen ends.
+fn clip(lines: &[String], most: usize) -> Vec<String> {
+    match lines.get(most..).filter(|rest| !rest.is_empty()) {
+        Some(_) if most > 0 => {
+            let (shown, rest) = lines.split_at(most - 1);
+            shown.iter().cloned().chain([rest.join(" ")]).collect()
+        }
+        Some(_) => Vec::new(),
+        None => lines.to_vec(),
     }
 }
 

@@ -9,6 +9,8 @@ use super::pen::Pen;
 
 /// Columns of a cell of the matrix.
 const CELL: u16 = 8;
+/// Seconds of the seeder's rate.
+const SPARK: u16 = 40;
 
 /// The seeder, pieces by the number of their copies, and who feeds whom by rack.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
@@ -50,7 +52,7 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     );
     let mut pen = scene.pen(buffer, area, 1);
     let top = fleet.seeder_rates().iter().max().copied().unwrap_or(0);
-    let width = pen.room().min(40);
+    let width = pen.room().min(SPARK).min(fleet.seeder_rates().len() as u16);
     pen.spark(width, fleet.seeder_rates().iter().copied(), top, theme.accent).skip(2);
     pen.put(&format_rate(seeder.rate), theme.text);
     let (words, style) = if seeder.may_leave {
@@ -62,7 +64,7 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     let totals = fleet.totals();
     let share = |part: u64| part as f64 * 100.0 / totals.down.max(1) as f64;
     let line = format!(
-        "{} received by all hosts {dot} {:.1} % from the seeder {dot} {:.1} % twice",
+        "{} received {dot} {:.1} % from the seeder {dot} {:.1} % twice",
         format_bytes(totals.down),
         share(seeder.sent.min(totals.down)),
         share(totals.duplicate)
@@ -117,13 +119,13 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     for rack in 0..columns {
         pen.right(CELL, name(rack), theme.muted);
     }
-    let rows = (area.height.saturating_sub(2)) as usize;
+    let (rows, largest) = (usize::from(area.height.saturating_sub(2)), flows.largest());
     // The seeder first: it is one line, and where everything comes from.
     let senders = std::iter::once(racks.len()).chain(first..racks.len());
     for (line, from) in senders.take(rows).enumerate() {
         let mut pen = scene.pen(buffer, area, line as u16 + 2);
         pen.left(label, name(from), theme.muted);
-        (0..columns).for_each(|to| cell(scene, &mut pen, from, to));
+        (0..columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
     }
     if columns < racks.len() {
         scene
@@ -132,10 +134,8 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     }
 }
 
-fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, from: usize, to: usize) {
-    let flows = scene.fleet.flows();
-    let bytes = flows.between(from, to);
-    let share = bytes as f64 / flows.largest().max(1) as f64;
+fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, bytes: u64, largest: u64) {
+    let share = bytes as f64 / largest.max(1) as f64;
     let style = match share {
         _ if bytes == 0 => scene.theme.faint,
         share if share > 0.66 => scene.theme.accent,

@@ -14,7 +14,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let mut pen = scene.pen(buffer, areas.tabs, 0);
     View::ALL.into_iter().for_each(|view| name(scene, &mut pen, areas.size, view));
     if let Some(id) = scene.ui.detail {
-        pen.put(scene.fleet.host_name(id), theme.accent.patch(theme.strong));
+        pen.put(scene.fleet.host_name(id), theme.strong.patch(theme.accent));
         return;
     }
     let chips = chips(scene);
@@ -37,7 +37,7 @@ fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size, view: View) {
         return;
     }
     let current = scene.ui.view == view && scene.ui.detail.is_none();
-    let style = if current { theme.accent.patch(theme.strong) } else { theme.muted };
+    let style = if current { theme.strong.patch(theme.accent) } else { theme.muted };
     pen.put(&key, style).skip(1).put(view.title(), style);
     let failed = scene.fleet.counts().failed();
     if view == View::Failures && failed > 0 {
@@ -67,6 +67,10 @@ fn chips(scene: &Scene<'_>) -> Vec<String> {
     let hosts = &scene.ui.hosts;
     let query = &hosts.query;
     let mut chips = Vec::new();
+    if let Some(barrier) = scene.fleet.barrier().filter(|barrier| barrier.held && !barrier.open) {
+        let key = scene.keymap.key(Action::Activate);
+        chips.push(format!("held: {key} activates {}", barrier.staged));
+    }
     if query.sort != Sort::Attention || query.reverse {
         let way = if query.reverse { scene.symbols.up } else { scene.symbols.down };
         chips.push(format!("{} {way}", query.sort.as_str()));
