@@ -4,6 +4,7 @@
 //! platform there is taken instead of building it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -48,8 +49,8 @@ fn embed() -> Result<(), Box<dyn Error>> {
     }
     let own = format!("{}-{}", env::var("CARGO_CFG_TARGET_OS")?, env::var("CARGO_CFG_TARGET_ARCH")?);
     let mut agents = given_agents()?;
-    if !agents.contains_key(&own) {
-        agents.insert(own, build_agent()?);
+    if let Entry::Vacant(place) = agents.entry(own) {
+        place.insert(build_agent()?);
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut table = String::from("&[\n");

@@ -1,3 +1,16 @@
 //! The operator's command: arguments -> mode -> exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use murder::app;
+use murder::cli::Cli;
+
+fn main() -> color_eyre::Result<ExitCode> {
+    color_eyre::install()?;
+    let cli = Cli::from_env().unwrap_or_else(|error| error.exit());
+    let code = app::run(&cli).unwrap_or_else(|error| {
+        eprintln!("murder: {error}");
+        error.exit_code()
+    });
+    Ok(ExitCode::from(code))
+}

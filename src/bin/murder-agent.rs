@@ -1,3 +1,7 @@
 //! The agent: runs on a host for the time of a deployment.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    murder::agent::main()
+}

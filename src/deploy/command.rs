@@ -1,4 +1,5 @@
 use crate::control::HostId;
+use crate::ssh::Secret;
 
 /// What a face asks of a run. Given to [`crate::deploy`]; what becomes of it is seen in the events.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,14 +34,4 @@ pub enum Command {
     Stop,
     /// End at once; agents end by their lease.
     Abort,
-}
-
-/// Something that must not be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
 }

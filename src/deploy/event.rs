@@ -67,6 +67,8 @@ pub enum Body {
         /// Which.
         host: HostId,
         /// Milliseconds since the epoch by the operator's clock, so that skew can be told.
+        // The event's own `at` is flattened into the same object.
+        #[serde(rename = "switched_at")]
         at: u64,
     },
     /// Something must be asked of the user; the run waits for [`super::Command::Answer`].

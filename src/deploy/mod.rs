@@ -1,10 +1,33 @@
 //! The operator's side of a host's way: from the plan to the last host's final state.
 
+mod ask;
+mod barrier;
+mod board;
 mod command;
+mod coordinator;
+mod counts;
+mod entry;
 mod event;
+mod hearing;
+mod host;
+mod limit;
+mod links;
+mod plan;
+mod requests;
+mod retry;
+mod run;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod worker;
 
-pub use command::{Command, Secret};
+pub use barrier::BarrierRules;
+pub use command::Command;
 pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use limit::{Binding, LinkRate, least_seconds};
+pub use plan::DeployPlan;
+pub use run::{RunHandle, start};

@@ -160,7 +160,7 @@ impl AgentProcess {
     /// Asks it to leave, waits until it has, and ends its stdin. Reports that come meanwhile are dropped.
     pub async fn leave(mut self, keep_partial: bool) -> Leave {
         let goodbye = async {
-            self.send(&Request::Bye { keep_partial }).await.ok()?;
+            self.requests.send(&Request::Bye { keep_partial }).await.ok()?;
             loop {
                 match self.next().await {
                     Ok(Some(AgentSays::Report(Report::Bye { left }))) => return Some(left),

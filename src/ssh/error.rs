@@ -3,11 +3,12 @@ use crate::control::{Failure, FailureKind, Phase};
 use super::host_key::HostKeyError;
 
 /// Why a host could not be reached, or its agent not be started. Messages say what was tried, on which address, why it
-/// failed and, where it is not obvious, what to do.
+/// failed and, where it is not obvious, what to do. They do not name the host, which stands beside them, so that hosts with
+/// the same trouble are told together.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SshError {
     /// It is not known where to dial: no address, or the OpenSSH configuration cannot be read.
-    #[error("cannot resolve {host}: {reason}")]
+    #[error("the name does not resolve: {reason}")]
     Resolve {
         /// The host as the inventory names it.
         host: String,
@@ -15,7 +16,7 @@ pub enum SshError {
         reason: String,
     },
     /// No route.
-    #[error("cannot reach {host}: {tried}")]
+    #[error("cannot reach the host: {tried}")]
     Unreachable {
         /// The host as the inventory names it.
         host: String,
@@ -23,7 +24,7 @@ pub enum SshError {
         tried: String,
     },
     /// The connection was refused or reset, or what answers does not speak our SSH.
-    #[error("{host} refuses the connection: {tried}")]
+    #[error("the connection was refused: {tried}")]
     Refused {
         /// The host as the inventory names it.
         host: String,
@@ -33,7 +34,7 @@ pub enum SshError {
         retryable: bool,
     },
     /// No answer in time.
-    #[error("no answer from {host}: {tried}")]
+    #[error("no answer: {tried}")]
     Timeout {
         /// The host as the inventory names it.
         host: String,
@@ -54,7 +55,7 @@ pub enum SshError {
         tried: Vec<String>,
     },
     /// The agent did not start.
-    #[error("the agent did not start on {host}: {reason}")]
+    #[error("the agent did not start: {reason}")]
     Launch {
         /// The host as the inventory names it.
         host: String,
@@ -64,7 +65,7 @@ pub enum SshError {
         words: Vec<String>,
     },
     /// There is no agent for that system.
-    #[error("there is no agent for {system} on {host}; there are: {have}")]
+    #[error("there is no agent for {system}; there are: {have}")]
     Arch {
         /// The host as the inventory names it.
         host: String,
@@ -74,7 +75,7 @@ pub enum SshError {
         have: String,
     },
     /// There is no space for the agent.
-    #[error("no space for the agent on {host} in {folders}")]
+    #[error("no space for the agent in {folders}")]
     DiskFull {
         /// The host as the inventory names it.
         host: String,
@@ -84,7 +85,7 @@ pub enum SshError {
         words: Vec<String>,
     },
     /// The connection is gone.
-    #[error("lost {host}: {reason}")]
+    #[error("lost the host: {reason}")]
     Lost {
         /// The host as the inventory names it.
         host: String,

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use super::connection::{KEEPALIVE, KEEPALIVES};
 /// busy; a control line behind them is late by the time that they take.
 const BULK_IN_FLIGHT: usize = 128 * 1024;
 
+/// How long a chunk waits before it looks whether room was given back unnoticed. Far longer than a flush takes.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// For a write to make any progress; as long as a silent host is waited for.
 const PATIENCE: Duration = KEEPALIVE.saturating_mul(KEEPALIVES as u32 + 1);
 
@@ -29,6 +32,8 @@ pub(super) struct Pace {
     room: Semaphore,
     /// Encrypted, not yet flushed.
     encrypted: AtomicUsize,
+    /// The socket has not taken all that russh wrote.
+    blocked: AtomicBool,
 }
 
 struct Paced {
@@ -50,15 +55,25 @@ impl Drop for Paced {
 
 impl Pace {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { room: Semaphore::new(BULK_IN_FLIGHT), encrypted: AtomicUsize::new(0) })
+        Arc::new(Self {
+            room: Semaphore::new(BULK_IN_FLIGHT),
+            encrypted: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        })
     }
 
     /// Waits for room and returns the same bytes, which give the room back by themselves.
     pub(super) async fn admit(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         let size = bytes.len().min(BULK_IN_FLIGHT);
-        // The semaphore is never closed; a chunk is far smaller than u32.
-        if let Ok(permit) = self.room.acquire_many(size as u32).await {
-            permit.forget();
+        loop {
+            // The semaphore is never closed; a chunk is far smaller than u32.
+            match tokio::time::timeout(LOOK_AGAIN, self.room.acquire_many(size as u32)).await {
+                Ok(Ok(permit)) => break permit.forget(),
+                Ok(Err(_)) => break,
+                // Whoever drops a chunk last may do it after russh has flushed it; then no flush gives the room back.
+                Err(_) if !self.blocked.load(Ordering::Acquire) => self.flushed(),
+                Err(_) => {}
+            }
         }
         Bytes::from_owner(Paced { bytes, pace: Arc::clone(self) })
     }
@@ -117,6 +132,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_cut(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.pace.blocked.store(written.is_pending(), Ordering::Release);
         if written.is_ready() {
             self.stuck = None;
             return written;
@@ -129,6 +145,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        self.pace.blocked.store(false, Ordering::Release);
         self.pace.flushed();
         Poll::Ready(flushed)
     }
@@ -181,5 +198,29 @@ mod tests {
         let _far = slow.await.unwrap();
         let error = stream.write_all(&[0; 20_000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn room_that_is_given_back_after_the_flush_is_found_all_the_same() {
+        let pace = Pace::new();
+        let all = pace.admit(Bytes::from(vec![7; BULK_IN_FLIGHT])).await;
+        let (near, _far) = tokio::io::duplex(16);
+        let mut stream = PacedStream::new(near, Arc::clone(&pace), CancellationToken::new());
+        stream.flush().await.unwrap();
+        drop(all);
+        assert_eq!(pace.admit(Bytes::from_static(b"next")).await, "next");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_takes_nothing_gives_no_room() {
+        let pace = Pace::new();
+        let (near, _far) = tokio::io::duplex(1);
+        let mut stream = PacedStream::new(near, Arc::clone(&pace), CancellationToken::new());
+        let stuck =
+            tokio::time::timeout(Duration::from_millis(10), stream.write_all(b"more than fits")).await;
+        assert!(stuck.is_err());
+        drop(pace.admit(Bytes::from(vec![7; BULK_IN_FLIGHT])).await);
+        let next = tokio::time::timeout(5 * LOOK_AGAIN, pace.admit(Bytes::from_static(b"next"))).await;
+        assert!(next.is_err());
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use russh::ChannelOpenFailure;
 
@@ -10,6 +11,11 @@ use super::connection::Connection;
 use super::openssh::Master;
 use super::process::{Loopback, Process};
 use super::resolve::Route;
+
+/// How long to wait before a channel that was refused is asked for again; twice as long each time.
+const OPEN_AGAIN: Duration = Duration::from_millis(25);
+/// The longest such wait: 1.6 s in all.
+const OPEN_LAST: Duration = Duration::from_millis(800);
 
 /// A login on a host. Clones are the same login; when the last one is dropped, all that runs over it ends.
 #[derive(Clone)]
@@ -114,24 +120,38 @@ impl Inner {
         }
     }
 
+    /// A channel for a command. A server that allows one at a time (MaxSessions 1) counts the one before until it has cleaned
+    /// up after it, and tells nobody when that is.
+    async fn open_session(
+        &self,
+        connection: &Connection,
+    ) -> Result<russh::Channel<russh::client::Msg>, SshError> {
+        let mut wait = OPEN_AGAIN;
+        loop {
+            match connection.handle.channel_open_session().await {
+                Ok(channel) => return Ok(channel),
+                Err(russh::Error::ChannelOpenFailure(failure)) if wait > OPEN_LAST => {
+                    let reason = connection.words.why_not_open(&failure).await;
+                    return Err(SshError::Launch {
+                        host: self.host.clone(),
+                        reason: format!("sshd opens no channel for a command: {reason}"),
+                        words: Vec::new(),
+                    });
+                }
+                Err(russh::Error::ChannelOpenFailure(_)) => tokio::time::sleep(wait).await,
+                Err(_) => return Err(self.lost("while a command was started")),
+            }
+            wait *= 2;
+        }
+    }
+
     async fn exec_russh(
         &self,
         connection: &Connection,
         command: &str,
         load: Load,
     ) -> Result<Process, SshError> {
-        let channel = match connection.handle.channel_open_session().await {
-            Ok(channel) => channel,
-            Err(russh::Error::ChannelOpenFailure(failure)) => {
-                let reason = connection.words.why_not_open(&failure).await;
-                return Err(SshError::Launch {
-                    host: self.host.clone(),
-                    reason: format!("sshd opens no channel for a command: {reason}"),
-                    words: Vec::new(),
-                });
-            }
-            Err(_) => return Err(self.lost("while a command was started")),
-        };
+        let channel = self.open_session(connection).await?;
         let started = channel.exec(true, command).await;
         started.map_err(|_| self.lost("while a command was started"))?;
         let lane = match load {

@@ -1,0 +1,165 @@
+//! Bytes that the hosts' engines move per second of CPU, over loopback: a whole swarm in this process, each host with a
+//! runtime and a file of its own.
+//!
+//! `cargo bench --bench engine -- [--hosts 8] [--mib 256] [--piece-kib 64] [--plain] [--rate BYTES]`
+
+use std::error::Error;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Instant;
+
+use murder::control::{HostId, Neighbour, Progress, RunKey};
+use murder::swarm::engine::{Engine, EngineConfig, Event, FileStore};
+use murder::swarm::{BitSet, Pieces};
+use rustix::time::{ClockId, clock_gettime};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+struct Options {
+    hosts: u32,
+    mib: u64,
+    piece_kib: u32,
+    plain: bool,
+    rate: Option<u64>,
+}
+
+impl Options {
+    fn read() -> Outcome<Self> {
+        let mut options = Self { hosts: 8, mib: 256, piece_kib: 64, plain: false, rate: None };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--hosts" => options.hosts = value()?.parse()?,
+                "--mib" => options.mib = value()?.parse()?,
+                "--piece-kib" => options.piece_kib = value()?.parse()?,
+                "--rate" => options.rate = Some(value()?.parse()?),
+                "--plain" => options.plain = true,
+                // What cargo adds.
+                "--bench" | "--test" => {}
+                other => return Err(format!("unknown option {other}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn payload(folder: &Path, options: &Options) -> Outcome<Pieces> {
+    let length = options.mib << 20;
+    let piece = options.piece_kib << 10;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut bytes = vec![0; length as usize];
+    random.fill(&mut bytes);
+    let hash = |bytes: &[u8]| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+        <[u8; 20]>::try_from(digest.as_ref())
+    };
+    let hashes = bytes.chunks(piece as usize).map(hash).collect::<Result<_, _>>()?;
+    std::fs::write(folder.join("seeder"), bytes)?;
+    Ok(Pieces::new(length, piece, hashes)?)
+}
+
+/// What a host's thread says and hears: its address, the addresses of all, its counters when it is complete.
+struct Talk {
+    addresses: Sender<(HostId, SocketAddr)>,
+    neighbours: Receiver<Vec<Neighbour>>,
+    done: Sender<Progress>,
+}
+
+/// A host in its own thread. It goes on serving until it hears nothing more.
+fn host(id: HostId, folder: &Path, pieces: Arc<Pieces>, options: &Options, talk: &Talk) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let seeder = id == HostId::SEEDER;
+        let path = folder.join(if seeder { "seeder".to_owned() } else { id.to_string() });
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(pieces.length())?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        talk.addresses.send((id, listener.local_addr()?))?;
+        let engine = Engine::start(EngineConfig {
+            id,
+            key: (!options.plain).then_some(RunKey([1; 32])),
+            info_hash: [2; 20],
+            have: seeder.then(|| BitSet::full(pieces.count())),
+            pieces,
+            store: Arc::new(FileStore(file)),
+            listeners: vec![listener],
+            rate: options.rate,
+            seed: u64::from(id.0),
+        })?;
+        engine.set_neighbours(talk.neighbours.recv()?, &[]);
+        match engine.event().await {
+            Event::Completed => talk.done.send(engine.counters())?,
+            other => return Err(format!("{id}: {other:?}").into()),
+        }
+        while talk.neighbours.try_recv() != Err(TryRecvError::Disconnected) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        engine.stop().await;
+        Ok(())
+    })
+}
+
+fn main() -> Outcome<()> {
+    let options = Options::read()?;
+    let folder = tempfile::tempdir()?;
+    let pieces = Arc::new(payload(folder.path(), &options)?);
+    let (tell_address, hear_address) = channel();
+    let (tell_done, hear_done) = channel();
+    let ids: Vec<HostId> = (0..options.hosts).map(HostId).chain([HostId::SEEDER]).collect();
+    std::thread::scope(|scope| {
+        let mut introduce = Vec::new();
+        for id in &ids {
+            let (tell, hear) = channel();
+            introduce.push(tell);
+            let (pieces, path) = (pieces.clone(), folder.path());
+            let talk = Talk { addresses: tell_address.clone(), neighbours: hear, done: tell_done.clone() };
+            let options = &options;
+            scope.spawn(move || {
+                if let Err(error) = host(*id, path, pieces, options, &talk) {
+                    eprintln!("{id}: {error}");
+                    std::process::exit(1);
+                }
+            });
+        }
+        let all: Vec<Neighbour> = hear_address
+            .iter()
+            .take(ids.len())
+            .map(|(id, address)| Neighbour { id, addresses: vec![address] })
+            .collect();
+        let hosts: Vec<Neighbour> =
+            all.into_iter().filter(|neighbour| neighbour.id != HostId::SEEDER).collect();
+        let (begun, cpu) = (Instant::now(), cpu_seconds());
+        for tell in &introduce {
+            tell.send(hosts.clone())?;
+        }
+        let ended: Vec<Progress> = hear_done.iter().take(ids.len()).collect();
+        let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let received: u64 = ended.iter().map(|progress| progress.down).sum();
+        let duplicate: u64 = ended.iter().map(|progress| progress.duplicate).sum();
+        let seeded: u64 = ended.iter().map(|progress| progress.from_seeder).sum();
+        let mb = received as f64 / 1e6;
+        println!(
+            "{} hosts, {} MiB, pieces of {} KiB, {}: {seconds:.2} s, {:.0} MB/s each, {:.0} MB per CPU-second \
+             ({:.2} CPU-s/GiB), seeder {:.2} copies, duplicates {:.2} %",
+            options.hosts,
+            options.mib,
+            options.piece_kib,
+            if options.plain { "plain" } else { "encrypted" },
+            mb / seconds / f64::from(options.hosts),
+            mb / cpu,
+            cpu / (received as f64 / f64::from(1 << 30)),
+            seeded as f64 / (options.mib << 20) as f64,
+            100.0 * duplicate as f64 / received as f64,
+        );
+        Outcome::Ok(())
+    })
+}

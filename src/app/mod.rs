@@ -1,0 +1,16 @@
+//! One command, from its options to its exit code: what `main` calls.
+
+mod command;
+mod demo;
+mod deploy;
+mod dry_run;
+mod error;
+mod follow;
+mod history;
+mod plan;
+mod questions;
+mod screen;
+mod signals;
+
+pub use command::run;
+pub use error::AppError;

@@ -1,0 +1,109 @@
+use std::io::{self, IsTerminal};
+
+use tokio::sync::mpsc;
+
+use crate::cli::FaceOptions;
+use crate::deploy::{Body, Command, Event, RunHandle};
+use crate::exit;
+use crate::fleet::FleetState;
+use crate::inventory::Output;
+use crate::report::{Ci, Face, Json, Plain, PlainOptions, Quiet, Style, summary};
+use crate::tui::{self, Ended, ThemeName, TuiOptions};
+
+use super::AppError;
+use super::follow::{Record, follow};
+use super::signals::Signals;
+
+/// Events on their way from the record to the screen: the screen draws once a frame and takes all that is there.
+const TO_SCREEN: usize = 8192;
+
+/// Whether a person sits at both ends of this process.
+pub(super) fn at_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Shows a run with the face that the options choose until it is over. Returns the exit code.
+pub(super) async fn show(run: RunHandle, face: &FaceOptions, record: Record) -> Result<u8, AppError> {
+    match face.output(at_terminal()) {
+        Output::Tui => on_screen(run, face, record).await,
+        output => {
+            let signals =
+                Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
+            Ok(follow(run, lines(output, face), record, signals).await)
+        }
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// How lines are dressed.
+pub(super) fn style(face: &FaceOptions) -> Style {
+    Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii }
+}
+
+fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
+    let (style, verbose) = (style(face), face.verbose > 0);
+    match output {
+        Output::Json => Box::new(Json::new(io::stdout(), io::stderr(), style, verbose)),
+        Output::Quiet => Box::new(Quiet::new(io::stdout(), style)),
+        Output::Plain | Output::Auto | Output::Tui => {
+            let columns = io::stdout().is_terminal().then_some(terminal_columns as fn() -> usize);
+            Box::new(Plain::new(io::stdout(), PlainOptions { style, verbose, columns, ci: Ci::detect(env) }))
+        }
+    }
+}
+
+fn terminal_columns() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col).max(20))
+}
+
+async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Result<u8, AppError> {
+    let RunHandle { mut events, commands, task } = run;
+    let (to_screen, screen_events) = mpsc::channel::<Event>(TO_SCREEN);
+    let recorder = tokio::spawn(async move {
+        let mut fleet = FleetState::new();
+        let mut exit_code = None;
+        let mut shown = Some(to_screen);
+        while let Some(event) = events.recv().await {
+            record.hear(&event);
+            fleet.apply(&event);
+            if let Body::Finished(summary) = &event.body {
+                exit_code = Some(summary.exit);
+            }
+            // The screen may have been left; the run is recorded to its end all the same.
+            if let Some(screen) = &shown
+                && screen.send(event).await.is_err()
+            {
+                shown = None;
+            }
+        }
+        (fleet, exit_code, record)
+    });
+    let shown = tui::run(screen_events, commands.clone(), options(face)).await;
+    let aborted = matches!(&shown, Ok(end) if end.ended == Ended::Aborted);
+    // The run ends when it is asked to, whether the screen worked or not.
+    let _ = commands.send(if aborted { Command::Abort } else { Command::Stop }).await;
+    drop(commands);
+    let _ = task.await;
+    let recorded = recorder.await;
+    shown?;
+    let Ok((fleet, exit_code, record)) = recorded else { return Ok(exit::INTERNAL) };
+    print!("{}", summary(&fleet, &style(face)));
+    if let Some(trouble) = record.close() {
+        eprintln!("murder: {trouble}");
+    }
+    Ok(if aborted { exit::ABORTED } else { exit_code.unwrap_or(exit::INTERNAL) })
+}
+
+/// How the screen looks and behaves.
+pub(super) fn options(face: &FaceOptions) -> TuiOptions {
+    TuiOptions {
+        theme: face.theme.as_str().parse().unwrap_or(ThemeName::Default),
+        ascii: face.ascii,
+        color: face.colors(io::stdout().is_terminal(), env),
+        fps: Some(u16::from(face.fps)),
+        ..TuiOptions::default()
+    }
+}

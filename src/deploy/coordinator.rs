@@ -1,0 +1,481 @@
+use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId};
+
+use super::barrier::{Barrier, BarrierRules};
+use super::command::Command;
+use super::counts::Counts;
+use super::entry::Entry;
+use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
+use super::host::{Effect, Input, Rules, Way};
+use super::links::{LinkChange, Links};
+
+/// What the coordinator wants done. It does nothing by itself, so that a whole run can be tested without a socket.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Order {
+    /// Dial the host and launch an agent, as this attempt.
+    Connect { host: HostId, attempt: u32 },
+    /// Send the preflight.
+    Begin(HostId),
+    /// Send metainfo and neighbours, and feed it from the seeder; `alone` if no other host will ever reach it.
+    Join { host: HostId, neighbours: Vec<Neighbour>, port: u16, alone: bool },
+    /// Tell of neighbours that came or went.
+    Neighbours { host: HostId, add: Vec<Neighbour>, remove: Vec<HostId> },
+    /// Unpack.
+    Stage(HostId),
+    /// Run the hook before.
+    Before(HostId),
+    /// Switch, then run the hook after.
+    Switch(HostId),
+    /// End agent and connection; verified pieces stay if asked.
+    Leave { host: HostId, keep_partial: bool },
+    /// Tell every agent to limit itself.
+    Throttle(Option<u64>),
+    /// Limit the seeder.
+    ThrottleSeeder(Option<u64>),
+    /// Tell every agent how long to live without a word.
+    Lease(u64),
+    /// Say it to faces and journal.
+    Emit(Body),
+    /// The run is over.
+    Finish,
+}
+
+/// What a worker says of its host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Word {
+    LoggedIn,
+    /// The agent answered; so many bytes of agent were sent for it.
+    Launched {
+        uploaded: u64,
+    },
+    Said(Report),
+    Stderr(String),
+    Failed(Failure),
+    /// The worker has ended; what it had to leave behind.
+    Gone {
+        left: Vec<String>,
+    },
+}
+
+/// What the coordinator needs to know of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rulebook {
+    pub(super) run: RunId,
+    pub(super) names: Vec<String>,
+    pub(super) racks: Vec<Option<String>>,
+    pub(super) attempts: u32,
+    pub(super) fanout: u32,
+    pub(super) stall_ms: u64,
+    pub(super) barrier: BarrierRules,
+    /// Stay for retries when every host is final.
+    pub(super) linger: bool,
+    /// Dial nobody before the payload is packed.
+    pub(super) packs_first: bool,
+    pub(super) seed: u64,
+}
+
+/// The whole run as one deterministic machine: hosts, gate, barrier, links, retries.
+pub(super) struct Coordinator {
+    pub(super) book: Rulebook,
+    pub(super) hosts: Vec<Entry>,
+    pub(super) counts: Counts,
+    pub(super) barrier: Barrier,
+    pub(super) links: Links,
+    pub(super) packed: Option<RunInfo>,
+    pub(super) gate_open: bool,
+    pub(super) stopping: bool,
+    pub(super) finished: bool,
+    pub(super) resting: bool,
+    /// The end was asked for while hosts were on their way.
+    pub(super) stopped_early: bool,
+    /// Exit code of an end that is no host's fault.
+    pub(super) broken: Option<u8>,
+    /// Payload bytes that the seeder sent.
+    pub(super) seeder_sent: u64,
+    pub(super) now: u64,
+    pub(super) started: u64,
+    pub(super) orders: Vec<Order>,
+    next_queued: usize,
+    barrier_shown: Option<BarrierState>,
+}
+
+impl Coordinator {
+    pub(super) fn new(book: Rulebook, now: u64) -> Self {
+        let hosts: Vec<Entry> = book.names.iter().map(|_| Entry::new(book.attempts)).collect();
+        let mut counts = Counts::default();
+        for entry in &hosts {
+            counts.add(&entry.host.way, entry.host.state().name());
+        }
+        Self {
+            barrier: Barrier::new(book.barrier.clone()),
+            links: Links::new(&book.racks, book.seed),
+            hosts,
+            counts,
+            packed: None,
+            gate_open: false,
+            stopping: false,
+            finished: false,
+            resting: false,
+            stopped_early: false,
+            broken: None,
+            seeder_sent: 0,
+            now,
+            started: now,
+            orders: Vec::new(),
+            next_queued: 0,
+            barrier_shown: None,
+            book,
+        }
+    }
+
+    /// The payload is ready, or the run ships none.
+    pub(super) fn packed(&mut self, info: RunInfo) {
+        self.orders.push(Order::Emit(Body::Started(Box::new(info.clone()))));
+        self.packed = Some(info);
+        for index in 0..self.hosts.len() {
+            self.step(HostId(index as u32), Input::Packed);
+        }
+        self.settle();
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: u64) {
+        self.now = now;
+        self.watch();
+        self.next_queued = 0;
+        self.settle();
+    }
+
+    /// A worker said something. Words of an attempt that was given up do not move its host.
+    pub(super) fn word(&mut self, id: HostId, attempt: u32, word: Word) {
+        let Some(entry) = self.hosts.get_mut(id.index()) else { return };
+        let current = entry.host.attempt == attempt && !matches!(entry.host.way, Way::Queued { .. });
+        entry.heard_at = self.now;
+        match word {
+            Word::Gone { left } => {
+                entry.worker = false;
+                entry.left = left;
+                entry.agent_gone();
+                if !self.all_final() {
+                    self.unlink(id);
+                }
+            }
+            Word::Stderr(message) => self.log(Some(id), LogLevel::Info, LogSource::Stderr, message),
+            Word::Said(Report::Log { level, source, message }) => self.log(Some(id), level, source, message),
+            _ if !current => {}
+            Word::LoggedIn => self.step(id, Input::LoggedIn),
+            Word::Launched { uploaded } => {
+                entry.agent = true;
+                entry.spent.agent += uploaded;
+                self.step(id, Input::Launched);
+            }
+            Word::Failed(failure) => {
+                // The connection does not know how far its host was.
+                let phase = self.hosts[id.index()].host.phase();
+                self.failed(id, Failure { phase, ..failure });
+            }
+            Word::Said(report) => self.said(id, report),
+        }
+        self.settle();
+    }
+
+    /// The user wants something.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Retry(ids) => self.retry(&ids),
+            Command::RetryFailed => {
+                let failed: Vec<_> = self
+                    .ids()
+                    .filter(|id| matches!(self.hosts[id.index()].host.way, Way::Failed(_)))
+                    .collect();
+                self.retry(&failed);
+            }
+            Command::Cancel(ids) => ids.into_iter().for_each(|id| self.step(id, Input::Cancel)),
+            Command::Activate => self.barrier.force(),
+            Command::Throttle { host, seed } => {
+                self.orders.extend(host.map(Order::Throttle));
+                self.orders.extend(seed.map(Order::ThrottleSeeder));
+            }
+            Command::Lease(seconds) => self.orders.push(Order::Lease(seconds)),
+            Command::Stop => self.stop("stopped by the user"),
+            Command::Rollback | Command::Answer { .. } | Command::Abort => {}
+        }
+        self.next_queued = 0;
+        self.settle();
+    }
+
+    /// Ends the run: agents leave, what is not final is cancelled.
+    pub(super) fn stop(&mut self, reason: &str) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        if !self.all_final() {
+            self.stopped_early = true;
+            self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
+        }
+        for id in self.ids() {
+            self.step(id, Input::Cancel);
+        }
+        self.settle();
+    }
+
+    /// The run cannot go on, and no host is to blame: what is not final is skipped.
+    pub(super) fn broken(&mut self, reason: &str, exit: u8) {
+        self.stopping = true;
+        self.broken = Some(exit);
+        for id in self.ids() {
+            self.step(id, Input::Skip { reason: reason.to_owned() });
+        }
+        self.settle();
+    }
+
+    fn retry(&mut self, ids: &[HostId]) {
+        if self.stopping {
+            return;
+        }
+        self.resting = false;
+        self.barrier.reconsider();
+        ids.iter().for_each(|id| self.step(*id, Input::Retry));
+    }
+
+    /// A host moves; what follows becomes orders and events.
+    pub(super) fn step(&mut self, id: HostId, input: Input) {
+        let rules = self.rules();
+        let Some(entry) = self.hosts.get_mut(id.index()) else { return };
+        let before = (entry.host.way.clone(), entry.host.attempt);
+        let effects = entry.host.step(input, rules);
+        let attempt = entry.host.attempt;
+        if (&before.0, before.1) != (&entry.host.way, attempt) {
+            let state = entry.host.state();
+            let old = before.0.state().name();
+            self.counts.remove(&before.0, old);
+            self.counts.add(&entry.host.way, state.name());
+            if old != state.name() || before.1 != attempt {
+                self.entered(id, attempt, state);
+            }
+        }
+        for effect in effects {
+            self.effect(id, attempt, effect);
+        }
+    }
+
+    fn entered(&mut self, id: HostId, attempt: u32, state: HostState) {
+        let now = self.now;
+        let entry = &mut self.hosts[id.index()];
+        (entry.since, entry.heard_at, entry.moved_at) = (now, now, now);
+        match &state {
+            HostState::Fetching => entry.fetch.0 = entry.fetch.0.or(Some(now)),
+            HostState::Verifying => entry.fetch.1 = Some(now),
+            HostState::Queued { .. } | HostState::Staged { .. } => entry.past_gate = true,
+            _ => {}
+        }
+        let marks = std::mem::take(&mut entry.marks);
+        for mark in marks {
+            let body = Body::Mark { host: id, mark, on: false, message: String::new() };
+            self.orders.push(Order::Emit(body));
+        }
+        self.orders.push(Order::Emit(Body::Host { host: id, attempt, state }));
+    }
+
+    fn effect(&mut self, id: HostId, attempt: u32, effect: Effect) {
+        match effect {
+            Effect::Connect => {
+                self.hosts[id.index()].worker = true;
+                self.orders.push(Order::Connect { host: id, attempt });
+            }
+            Effect::Begin => self.orders.push(Order::Begin(id)),
+            Effect::Join => self.join(id),
+            Effect::Stage => self.orders.push(Order::Stage(id)),
+            Effect::Before => self.orders.push(Order::Before(id)),
+            Effect::Switch => self.orders.push(Order::Switch(id)),
+            Effect::Leave => {
+                self.unlink(id);
+                self.orders.push(Order::Leave { host: id, keep_partial: true });
+            }
+        }
+    }
+
+    fn join(&mut self, id: HostId) {
+        let (addresses, port) = {
+            let entry = &self.hosts[id.index()];
+            (entry.addresses.clone(), entry.port)
+        };
+        let changes = self.links.join(id, addresses);
+        let neighbours = self.links.known(id);
+        let alone = !self.links.dealt(id).iter().any(|other| !self.hosts[other.index()].host.is_final());
+        self.orders.push(Order::Join { host: id, neighbours, port, alone });
+        self.tell(changes);
+    }
+
+    fn unlink(&mut self, id: HostId) {
+        let changes = self.links.leave(id);
+        self.tell(changes);
+    }
+
+    fn tell(&mut self, changes: Vec<LinkChange>) {
+        for LinkChange { host, add, remove } in changes {
+            if self.hosts[host.index()].agent {
+                self.orders.push(Order::Neighbours { host, add, remove });
+            }
+        }
+    }
+
+    /// The host's attempt failed; a foreign lock ends the run before anything is staged.
+    pub(super) fn failed(&mut self, id: HostId, failure: Failure) {
+        let foreign = failure.kind == FailureKind::Locked && !failure.message.starts_with(SAME_DEST);
+        let nothing_staged = self.counts.staged() + self.counts.active() == 0;
+        let reason = format!("{} is locked: {}", self.book.names[id.index()], failure.message);
+        self.step(id, Input::Failed(failure));
+        if foreign && nothing_staged && !self.gate_open {
+            for other in self.ids() {
+                self.step(other, Input::Skip { reason: reason.clone() });
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, id: HostId, phase: Phase, kind: FailureKind, message: String) {
+        self.step(id, Input::Failed(Failure::new(phase, kind, message)));
+    }
+
+    /// Draws the consequences until there are none left.
+    fn settle(&mut self) {
+        self.open_gate();
+        loop {
+            let moves = self.barrier.poll(&self.hosts, &self.counts);
+            if moves.is_empty() {
+                break;
+            }
+            moves.into_iter().for_each(|(id, input)| self.step(id, input));
+        }
+        self.show_barrier();
+        self.dispatch();
+        self.rest();
+    }
+
+    fn open_gate(&mut self) {
+        if self.gate_open || self.packed.is_none() {
+            return;
+        }
+        if self.hosts.iter().all(|entry| entry.past_gate || entry.host.is_final()) {
+            self.gate_open = true;
+            for id in self.ids() {
+                self.step(id, Input::GateOpened);
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        if self.book.packs_first && self.packed.is_none() {
+            return;
+        }
+        while !self.stopping
+            && self.counts.starting() < self.book.fanout
+            && self.next_queued < self.hosts.len()
+        {
+            let entry = &self.hosts[self.next_queued];
+            // The worker of the attempt before must be gone: two agents of one run would fight for the lock.
+            let ready = matches!(entry.host.way, Way::Queued { not_before, .. } if not_before <= self.now)
+                && !entry.worker;
+            if ready {
+                self.step(HostId(self.next_queued as u32), Input::Start);
+            }
+            self.next_queued += 1;
+        }
+    }
+
+    fn show_barrier(&mut self) {
+        if !self.book.barrier.activate {
+            return;
+        }
+        let finals = self.counts.finals();
+        let staged =
+            self.counts.staged() + self.counts.active() + self.counts.of(super::StateName::Activating);
+        let state = BarrierState {
+            staged,
+            failed: self.counts.failed(),
+            waiting: (self.hosts.len() as u32).saturating_sub(finals + staged - self.counts.active()),
+            open: self.barrier.is_open(),
+            held: self.barrier.is_held(),
+        };
+        let changed =
+            self.barrier_shown.is_none_or(|shown| (shown.open, shown.held) != (state.open, state.held));
+        if changed {
+            self.barrier_shown = Some(state);
+            if staged > 0 && (state.open || state.held) {
+                self.orders.push(Order::Emit(Body::Barrier(state)));
+            }
+        }
+    }
+
+    /// Whether nothing moves any more unless the user wants it.
+    pub(super) fn all_final(&self) -> bool {
+        let staged = if self.barrier.staged_is_final() { self.counts.staged() } else { 0 };
+        (self.counts.finals() + staged) as usize == self.hosts.len()
+    }
+
+    /// When every host is final, agents leave; when they have left, the run rests, and ends unless it lingers.
+    fn rest(&mut self) {
+        if self.finished || !self.all_final() && !self.stopping {
+            return;
+        }
+        for id in self.ids() {
+            let entry = &self.hosts[id.index()];
+            if entry.worker && entry.agent {
+                let keep_partial = matches!(entry.host.way, Way::Failed(_) | Way::Cancelled);
+                self.hosts[id.index()].agent = false;
+                self.orders.push(Order::Leave { host: id, keep_partial });
+            }
+        }
+        if self.hosts.iter().any(|entry| entry.worker) {
+            return;
+        }
+        if !self.resting {
+            self.resting = true;
+            self.links = Links::new(&self.book.racks, self.book.seed);
+            let summary = self.summary();
+            self.orders.push(Order::Emit(Body::Resting(Box::new(summary))));
+        }
+        if self.stopping || !self.book.linger {
+            self.finished = true;
+            self.orders.push(Order::Finish);
+        }
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            packed: self.packed.is_some(),
+            gate_open: self.gate_open,
+            attempts: self.book.attempts,
+            now: self.now,
+        }
+    }
+
+    pub(super) fn log(&mut self, host: Option<HostId>, level: LogLevel, source: LogSource, message: String) {
+        self.orders.push(Order::Emit(Body::Log(LogLine { host, level, source, message })));
+    }
+
+    pub(super) fn mark(&mut self, id: HostId, mark: Mark, on: bool, message: String) {
+        let marks = &mut self.hosts[id.index()].marks;
+        let changed = if on { marks.insert(mark) } else { marks.remove(&mark) };
+        if changed {
+            self.orders.push(Order::Emit(Body::Mark { host: id, mark, on, message }));
+        }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len() as u32).map(HostId)
+    }
+
+    /// What is to be done now, in order.
+    pub(super) fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// The run in numbers, as if it ended now.
+    pub(super) fn summary(&self) -> Summary {
+        super::tally::summary(self)
+    }
+}
+
+/// Starts the message of `locked` when it is this very run that holds DEST under another of its names.
+pub(super) const SAME_DEST: &str = "same DEST as ";

@@ -1,0 +1,70 @@
+use super::event::StateName;
+use super::host::{Activation, Way};
+
+/// How many hosts are in each state, kept by (before, after) and never counted anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    states: [u32; StateName::ALL.len()],
+    steps: [u32; 4],
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, way: &Way, name: StateName) {
+        self.states[name as usize] += 1;
+        if let Way::Activating(step) = way {
+            self.steps[*step as usize] += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, way: &Way, name: StateName) {
+        self.states[name as usize] -= 1;
+        if let Way::Activating(step) = way {
+            self.steps[*step as usize] -= 1;
+        }
+    }
+
+    pub(super) fn of(&self, name: StateName) -> u32 {
+        self.states[name as usize]
+    }
+
+    pub(super) fn staged(&self) -> u32 {
+        self.of(StateName::Staged)
+    }
+
+    pub(super) fn active(&self) -> u32 {
+        self.of(StateName::Active)
+    }
+
+    pub(super) fn failed(&self) -> u32 {
+        self.of(StateName::Failed)
+    }
+
+    /// Given up by the user or by the run.
+    pub(super) fn cancelled(&self) -> u32 {
+        self.of(StateName::Cancelled) + self.of(StateName::Skipped)
+    }
+
+    pub(super) fn finals(&self) -> u32 {
+        self.active() + self.failed() + self.cancelled()
+    }
+
+    /// Dialling or launching: these hold a place of the fan-out.
+    pub(super) fn starting(&self) -> u32 {
+        self.of(StateName::Connecting) + self.of(StateName::Launching)
+    }
+
+    /// The hook before runs.
+    pub(super) fn preparing(&self) -> u32 {
+        self.steps[Activation::Before as usize]
+    }
+
+    /// Waiting for their batch.
+    pub(super) fn ready(&self) -> u32 {
+        self.steps[Activation::Ready as usize]
+    }
+
+    /// Switching, or running the hook after.
+    pub(super) fn switching(&self) -> u32 {
+        self.steps[Activation::Switching as usize] + self.steps[Activation::After as usize]
+    }
+}

@@ -1,0 +1,88 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crate::control::Progress;
+
+use super::event::Mark;
+use super::host::Host;
+
+/// All that the coordinator knows of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) host: Host,
+    /// An agent answered and has not left.
+    pub(super) agent: bool,
+    /// A worker of an attempt is at it, from `Connect` to its last word.
+    pub(super) worker: bool,
+    /// Its lock was taken, or its first attempt ended: it does not keep the gate shut any more.
+    pub(super) past_gate: bool,
+    /// Identity of machine and DEST.
+    pub(super) place: Option<String>,
+    /// Where others dial it.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Port on its loopback, for the seeder; 0 when unknown.
+    pub(super) port: u16,
+    pub(super) progress: Progress,
+    pub(super) reused: u64,
+    /// Counters of agents of earlier attempts.
+    pub(super) spent: Spent,
+    /// When it began to fetch and when it had all, milliseconds since the epoch.
+    pub(super) fetch: (Option<u64>, Option<u64>),
+    /// When a new byte was last verified, or written.
+    pub(super) moved_at: u64,
+    /// When its agent last said anything.
+    pub(super) heard_at: u64,
+    /// When it came into its state.
+    pub(super) since: u64,
+    pub(super) marks: BTreeSet<Mark>,
+    /// It was without any link to another host at some time.
+    pub(super) ssh_only: bool,
+    /// Where the link pointed before this run switched it.
+    pub(super) previous: Option<String>,
+    /// What could not be removed on it.
+    pub(super) left: Vec<String>,
+}
+
+/// Bytes that an earlier agent of the host counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Spent {
+    pub(super) duplicate: u64,
+    pub(super) from_seeder: u64,
+    pub(super) agent: u64,
+}
+
+impl Entry {
+    pub(super) fn new(attempts: u32) -> Self {
+        Self {
+            host: Host::new(attempts),
+            agent: false,
+            worker: false,
+            past_gate: false,
+            place: None,
+            addresses: Vec::new(),
+            port: 0,
+            progress: Progress::default(),
+            reused: 0,
+            spent: Spent::default(),
+            fetch: (None, None),
+            moved_at: 0,
+            heard_at: 0,
+            since: 0,
+            marks: BTreeSet::new(),
+            ssh_only: false,
+            previous: None,
+            left: Vec::new(),
+        }
+    }
+
+    /// Its agent is gone: what it counted is kept, what it offered is not.
+    pub(super) fn agent_gone(&mut self) {
+        self.agent = false;
+        self.addresses.clear();
+        self.port = 0;
+        self.spent.duplicate += self.progress.duplicate;
+        self.spent.from_seeder += self.progress.from_seeder;
+        self.progress =
+            Progress { done: self.progress.done, total: self.progress.total, ..Progress::default() };
+    }
+}

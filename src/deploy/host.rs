@@ -1,0 +1,419 @@
+use crate::control::{Failure, FailureKind, Phase, Present};
+
+use super::event::HostState;
+use super::retry::backoff_ms;
+
+/// A host on its way: one enum with what matters in each state, and one pure function that moves it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Host {
+    pub(super) way: Way,
+    /// Attempt, from 1; 0 before the first.
+    pub(super) attempt: u32,
+    /// The last attempt that is made without being asked; moved on by a retry of the user.
+    last_attempt: u32,
+}
+
+/// The states of SPEC with what only the operator's side needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Way {
+    /// Waits for a place to dial, not before a time in milliseconds since the epoch.
+    Queued {
+        not_before: u64,
+        reason: String,
+    },
+    Connecting,
+    Launching,
+    /// `begun` once the agent was told what to check; it waits for the payload's hash until then.
+    Checking {
+        begun: bool,
+    },
+    Fetching,
+    /// `verified` once only the gate keeps it from being unpacked.
+    Verifying {
+        verified: bool,
+    },
+    Unpacking,
+    Staged {
+        already: bool,
+    },
+    Activating(Activation),
+    Active,
+    Failed(Failure),
+    Cancelled,
+    Skipped {
+        reason: String,
+    },
+}
+
+/// The steps of an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activation {
+    /// The hook before runs.
+    Before,
+    /// The hook before passed; waits for its batch.
+    Ready,
+    /// Told to switch.
+    Switching,
+    /// The link points at the release; the hook after runs.
+    After,
+}
+
+/// What moves a host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Input {
+    /// There is a place to dial for it.
+    Start,
+    LoggedIn,
+    Launched,
+    /// The payload's hash is known now.
+    Packed,
+    Checked(Present),
+    Fetched,
+    Verified,
+    /// Every host holds its lock or was tried once: what is verified may be unpacked.
+    GateOpened,
+    Staged {
+        already: bool,
+    },
+    /// The barrier lets it run the hook before.
+    Prepare,
+    Ready,
+    /// The barrier shut before its batch came.
+    Unprepare,
+    /// The barrier lets it switch.
+    Switch,
+    Activated,
+    Settled,
+    Failed(Failure),
+    Cancel,
+    Retry,
+    Skip {
+        reason: String,
+    },
+}
+
+/// What is to be done because a host moved.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    Connect,
+    Begin,
+    Join,
+    Stage,
+    Before,
+    Switch,
+    /// End the agent and the connection. Verified pieces stay for a later attempt.
+    Leave,
+}
+
+/// What a host must know of the run to move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// The payload's hash is known.
+    pub(super) packed: bool,
+    /// See [`Input::GateOpened`].
+    pub(super) gate_open: bool,
+    /// Attempts that a host gets by itself, the first included.
+    pub(super) attempts: u32,
+    /// Milliseconds since the epoch.
+    pub(super) now: u64,
+}
+
+impl Host {
+    pub(super) fn new(attempts: u32) -> Self {
+        Self {
+            way: Way::Queued { not_before: 0, reason: String::new() },
+            attempt: 0,
+            last_attempt: attempts.max(1),
+        }
+    }
+
+    /// Moves on. An input that does not belong to the state (a late word of an agent that was given up) changes nothing.
+    pub(super) fn step(&mut self, input: Input, rules: Rules) -> Vec<Effect> {
+        if let Some(effects) = self.step_aside(&input, rules) {
+            return effects;
+        }
+        let (way, effects) = match (&self.way, input) {
+            (Way::Queued { .. }, Input::Start) => {
+                self.attempt += 1;
+                (Way::Connecting, vec![Effect::Connect])
+            }
+            (Way::Connecting, Input::LoggedIn) => (Way::Launching, vec![]),
+            (Way::Launching, Input::Launched) if rules.packed => {
+                (Way::Checking { begun: true }, vec![Effect::Begin])
+            }
+            (Way::Launching, Input::Launched) => (Way::Checking { begun: false }, vec![]),
+            (Way::Checking { begun: false }, Input::Packed) => {
+                (Way::Checking { begun: true }, vec![Effect::Begin])
+            }
+            (Way::Checking { .. }, Input::Checked(Present::Same)) => (Way::Staged { already: true }, vec![]),
+            (Way::Checking { .. }, Input::Checked(Present::Absent)) => (Way::Fetching, vec![Effect::Join]),
+            (Way::Fetching, Input::Fetched) => (Way::Verifying { verified: false }, vec![]),
+            (Way::Verifying { .. }, Input::Verified) if rules.gate_open => {
+                (Way::Unpacking, vec![Effect::Stage])
+            }
+            (Way::Verifying { .. }, Input::Verified) => (Way::Verifying { verified: true }, vec![]),
+            (Way::Verifying { verified: true }, Input::GateOpened) => (Way::Unpacking, vec![Effect::Stage]),
+            (Way::Unpacking, Input::Staged { already }) => (Way::Staged { already }, vec![]),
+            (Way::Staged { .. }, Input::Prepare) => {
+                (Way::Activating(Activation::Before), vec![Effect::Before])
+            }
+            (Way::Activating(Activation::Before), Input::Ready) => {
+                (Way::Activating(Activation::Ready), vec![])
+            }
+            (Way::Activating(Activation::Ready), Input::Unprepare) => {
+                (Way::Staged { already: false }, vec![])
+            }
+            (Way::Activating(Activation::Ready), Input::Switch) => {
+                (Way::Activating(Activation::Switching), vec![Effect::Switch])
+            }
+            (Way::Activating(Activation::Switching), Input::Activated) => {
+                (Way::Activating(Activation::After), vec![])
+            }
+            (Way::Activating(Activation::After), Input::Settled) => (Way::Active, vec![]),
+            _ => return Vec::new(),
+        };
+        self.way = way;
+        effects
+    }
+
+    /// What may happen in any state: failure, and the user's wishes.
+    fn step_aside(&mut self, input: &Input, rules: Rules) -> Option<Vec<Effect>> {
+        match input {
+            Input::Checked(Present::Other) => {
+                let failure = Failure::new(
+                    Phase::Checking,
+                    FailureKind::DestExists,
+                    "the tag is there with other content",
+                );
+                Some(self.fail(failure, rules))
+            }
+            Input::Failed(failure) => Some(self.fail(failure.clone(), rules)),
+            Input::Cancel if !self.is_final() => {
+                let runs = self.has_agent();
+                self.way = Way::Cancelled;
+                Some(if runs { vec![Effect::Leave] } else { vec![] })
+            }
+            Input::Skip { reason } if !self.is_final() => {
+                let runs = self.has_agent();
+                self.way = Way::Skipped { reason: reason.clone() };
+                Some(if runs { vec![Effect::Leave] } else { vec![] })
+            }
+            Input::Retry if matches!(self.way, Way::Failed(_) | Way::Cancelled | Way::Skipped { .. }) => {
+                self.last_attempt = self.attempt + rules.attempts.max(1);
+                self.way = Way::Queued { not_before: rules.now, reason: String::new() };
+                Some(vec![])
+            }
+            Input::Cancel | Input::Skip { .. } | Input::Retry => Some(vec![]),
+            _ => None,
+        }
+    }
+
+    fn fail(&mut self, failure: Failure, rules: Rules) -> Vec<Effect> {
+        if !self.has_agent() {
+            return Vec::new();
+        }
+        if failure.kind.retryable() && self.attempt < self.last_attempt {
+            let wait = backoff_ms(self.attempt);
+            self.way = Way::Queued { not_before: rules.now + wait, reason: failure.to_string() };
+        } else {
+            self.way = Way::Failed(failure);
+        }
+        vec![Effect::Leave]
+    }
+
+    /// A connection or an agent may be there for it.
+    fn has_agent(&self) -> bool {
+        !self.is_final() && !matches!(self.way, Way::Queued { .. })
+    }
+
+    /// See [`Way::is_final`].
+    pub(super) fn is_final(&self) -> bool {
+        self.way.is_final()
+    }
+
+    /// The phase that a failure of the connection falls into.
+    pub(super) fn phase(&self) -> Phase {
+        self.state().name().phase().unwrap_or(Phase::Activating)
+    }
+
+    /// The state as faces see it.
+    pub(super) fn state(&self) -> HostState {
+        self.way.state()
+    }
+}
+
+impl Way {
+    /// The state as faces see it.
+    pub(super) fn state(&self) -> HostState {
+        match self {
+            Self::Queued { reason, .. } => HostState::Queued { reason: reason.clone() },
+            Self::Connecting => HostState::Connecting,
+            Self::Launching => HostState::Launching,
+            Self::Checking { .. } => HostState::Checking,
+            Self::Fetching => HostState::Fetching,
+            Self::Verifying { .. } => HostState::Verifying,
+            Self::Unpacking => HostState::Unpacking,
+            Self::Staged { already } => HostState::Staged { already: *already },
+            Self::Activating(_) => HostState::Activating,
+            Self::Active => HostState::Active,
+            Self::Failed(failure) => HostState::Failed(failure.clone()),
+            Self::Cancelled => HostState::Cancelled,
+            Self::Skipped { reason } => HostState::Skipped { reason: reason.clone() },
+        }
+    }
+
+    /// Nothing moves it but a retry. (`Staged` is final only for a run that activates nothing; the run knows.)
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Active | Self::Failed(_) | Self::Cancelled | Self::Skipped { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { packed: true, gate_open: true, attempts: 3, now: 1_000 };
+
+    fn failure(kind: FailureKind) -> Input {
+        Input::Failed(Failure::new(Phase::Fetching, kind, "x"))
+    }
+
+    fn walk(host: &mut Host, inputs: &[Input]) -> Vec<Effect> {
+        inputs.iter().flat_map(|input| host.step(input.clone(), RULES)).collect()
+    }
+
+    fn fetching() -> Host {
+        let mut host = Host::new(3);
+        walk(&mut host, &[Input::Start, Input::LoggedIn, Input::Launched, Input::Checked(Present::Absent)]);
+        host
+    }
+
+    #[test]
+    fn a_host_passes_all_states_in_order() {
+        let mut host = Host::new(3);
+        let way = [
+            (Input::Start, "connecting"),
+            (Input::LoggedIn, "launching"),
+            (Input::Launched, "checking"),
+            (Input::Checked(Present::Absent), "fetching"),
+            (Input::Fetched, "verifying"),
+            (Input::Verified, "unpacking"),
+            (Input::Staged { already: false }, "staged"),
+            (Input::Prepare, "activating"),
+            (Input::Ready, "activating"),
+            (Input::Switch, "activating"),
+            (Input::Activated, "activating"),
+            (Input::Settled, "active"),
+        ];
+        for (input, state) in way {
+            host.step(input, RULES);
+            assert_eq!(host.state().name().as_str(), state);
+        }
+    }
+
+    #[test]
+    fn a_release_that_is_there_is_staged_at_once_and_another_fails() {
+        let mut same = Host::new(3);
+        walk(&mut same, &[Input::Start, Input::LoggedIn, Input::Launched, Input::Checked(Present::Same)]);
+        assert_eq!(same.way, Way::Staged { already: true });
+        let mut other = Host::new(3);
+        walk(&mut other, &[Input::Start, Input::LoggedIn, Input::Launched, Input::Checked(Present::Other)]);
+        assert!(matches!(other.way, Way::Failed(Failure { kind: FailureKind::DestExists, .. })));
+    }
+
+    #[test]
+    fn nothing_is_checked_before_the_payload_is_known() {
+        let mut host = Host::new(3);
+        let rules = Rules { packed: false, ..RULES };
+        for input in [Input::Start, Input::LoggedIn, Input::Launched] {
+            host.step(input, rules);
+        }
+        assert_eq!(host.way, Way::Checking { begun: false });
+        assert_eq!(host.step(Input::Packed, RULES), [Effect::Begin]);
+        assert_eq!(host.step(Input::Packed, RULES), [], "only once");
+    }
+
+    #[test]
+    fn nothing_is_unpacked_before_the_gate_opens() {
+        let mut host = fetching();
+        let closed = Rules { gate_open: false, ..RULES };
+        host.step(Input::Fetched, closed);
+        assert_eq!(host.step(Input::Verified, closed), []);
+        assert_eq!(host.way, Way::Verifying { verified: true });
+        assert_eq!(host.step(Input::GateOpened, RULES), [Effect::Stage]);
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_so_often_and_the_rest_at_once_given_up() {
+        let mut host = Host::new(3);
+        for attempt in 1..=3 {
+            assert!(matches!(host.way, Way::Queued { .. }));
+            host.step(Input::Start, RULES);
+            assert_eq!(host.attempt, attempt);
+            host.step(failure(FailureKind::Refused), RULES);
+        }
+        assert!(matches!(host.way, Way::Failed(_)));
+        let mut denied = Host::new(3);
+        denied.step(Input::Start, RULES);
+        denied.step(failure(FailureKind::Auth), RULES);
+        assert!(matches!(denied.way, Way::Failed(_)), "never a second try after a definite refusal");
+    }
+
+    #[test]
+    fn a_retry_by_hand_gets_attempts_of_its_own() {
+        let mut host = Host::new(1);
+        host.step(Input::Start, RULES);
+        host.step(failure(FailureKind::Auth), RULES);
+        host.step(Input::Retry, Rules { attempts: 2, ..RULES });
+        host.step(Input::Start, RULES);
+        assert_eq!((host.attempt, host.last_attempt), (2, 3));
+    }
+
+    #[test]
+    fn a_backoff_grows() {
+        let mut host = fetching();
+        host.step(failure(FailureKind::Lost), RULES);
+        let Way::Queued { not_before: first, .. } = host.way else { panic!("{host:?}") };
+        walk(&mut host, &[Input::Start]);
+        host.step(failure(FailureKind::Lost), RULES);
+        let Way::Queued { not_before: second, .. } = host.way else { panic!("{host:?}") };
+        assert!(first > RULES.now && second > first, "{first} {second}");
+    }
+
+    #[test]
+    fn final_states_hear_nothing_but_a_retry() {
+        let words = [
+            Input::Start,
+            Input::LoggedIn,
+            Input::Launched,
+            Input::Packed,
+            Input::Checked(Present::Absent),
+            Input::Checked(Present::Other),
+            Input::Fetched,
+            Input::Verified,
+            Input::GateOpened,
+            Input::Staged { already: false },
+            Input::Prepare,
+            Input::Ready,
+            Input::Switch,
+            Input::Activated,
+            Input::Settled,
+            failure(FailureKind::Lost),
+            Input::Cancel,
+            Input::Skip { reason: String::new() },
+        ];
+        for way in [Way::Active, Way::Cancelled, Way::Skipped { reason: "x".into() }] {
+            for word in &words {
+                let mut host = Host { way: way.clone(), attempt: 1, last_attempt: 3 };
+                assert_eq!(host.step(word.clone(), RULES), [], "{way:?} {word:?}");
+                assert_eq!(host.way, way, "{word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_host_leaves_its_agent() {
+        assert_eq!(fetching().step(Input::Cancel, RULES), [Effect::Leave]);
+        assert_eq!(Host::new(1).step(Input::Cancel, RULES), [], "there is none yet");
+    }
+}

@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::control::{HookLine, RunId};
+use crate::inventory::Host;
+use crate::payload::PackOptions;
+use crate::ssh::ClientOptions;
+
+use super::barrier::BarrierRules;
+use super::event::{HostInfo, Plan};
+
+/// A deployment, all of it decided: nothing below asks the environment for anything.
+pub struct DeployPlan {
+    /// Name of the run.
+    pub run: RunId,
+    /// Word of the command, for faces and journal.
+    pub command: String,
+    /// Where the hosts came from, as the user would name it.
+    pub inventory: String,
+    /// Whom to deploy to, each with its `dest`; a [`crate::control::HostId`] is an index into it.
+    pub hosts: Vec<Host>,
+    /// Name of the link in DEST.
+    pub link: String,
+    /// Name of the release.
+    pub tag: String,
+    /// File or folder to ship.
+    pub payload: PathBuf,
+    /// SHA-256 of the manifest that the payload must have, hex; then no host is dialled before it is packed.
+    pub same_release: Option<String>,
+    /// How to pack it.
+    pub pack: PackOptions,
+    /// When staged hosts are activated.
+    pub barrier: BarrierRules,
+    /// Run on each host before the switch.
+    pub before: Option<HookLine>,
+    /// Run on each host after the switch.
+    pub after: Option<HookLine>,
+    /// Switch back where the hook after fails.
+    pub rollback_on_failure: bool,
+    /// Releases to keep besides current and the one before; `None` removes none.
+    pub keep: Option<u32>,
+    /// Attempts that a host gets by itself, the first included.
+    pub attempts: u32,
+    /// Dials and launches at once.
+    pub fanout: u32,
+    /// Limit of a host without one of its own, each direction, bytes a second.
+    pub rate: Option<u64>,
+    /// Limit of the seeder, bytes a second.
+    pub seed_rate: Option<u64>,
+    /// Swarm ports on the hosts, first and last.
+    pub ports: Option<(u16, u16)>,
+    /// A host without a new verified byte for so long is given up.
+    pub stall_timeout: Duration,
+    /// How hosts are reached.
+    pub ssh: ClientOptions,
+    /// `user@machine` of the operator.
+    pub operator: String,
+    /// Folder where the run is recorded.
+    pub folder: PathBuf,
+    /// Stay for retries when every host is final.
+    pub linger: bool,
+}
+
+impl DeployPlan {
+    /// The plan as faces and journal see it.
+    pub fn shown(&self) -> Plan {
+        Plan {
+            run: self.run.clone(),
+            command: self.command.clone(),
+            tag: self.tag.clone(),
+            payload: self.payload.display().to_string(),
+            inventory: self.inventory.clone(),
+            hosts: self.hosts.iter().map(|host| self.shown_host(host)).collect(),
+            attempts: self.attempts,
+            activate: self.barrier.activate,
+            hold: self.barrier.hold,
+            folder: self.folder.display().to_string(),
+        }
+    }
+
+    fn shown_host(&self, host: &Host) -> HostInfo {
+        let user = host.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+        HostInfo {
+            name: host.name.clone(),
+            address: format!("{user}{}{port}", host.address.as_deref().unwrap_or(&host.name)),
+            dest: host.dest.clone().unwrap_or_default(),
+            groups: host.groups.clone(),
+            rack: host.rack.clone().unwrap_or_default(),
+            labels: host.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            rate: self.rate_of(host),
+        }
+    }
+
+    /// Limit of a host, bytes a second.
+    pub(super) fn rate_of(&self, host: &Host) -> Option<u64> {
+        host.rate.or(self.rate)
+    }
+}

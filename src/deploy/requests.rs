@@ -1,0 +1,130 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
+use crate::inventory::{Host, Transport};
+use crate::payload::{Packed, hex};
+use crate::ssh::Target;
+
+use super::coordinator::Order;
+use super::plan::DeployPlan;
+use super::worker::Do;
+
+/// Bytes of metainfo in one line: 60,000 in base64, below [`crate::control::MAX_LINE`].
+const METAINFO_CHUNK: usize = 45_000;
+
+/// What agents are asked, made from the plan and the packed payload.
+pub(super) struct Requests {
+    metainfo: Arc<Vec<Request>>,
+    info_hash: String,
+    manifest: String,
+    bytes: u64,
+    packed_bytes: u64,
+    entries: u64,
+    key: RunKey,
+}
+
+impl Requests {
+    pub(super) fn new(packed: &Packed, key: RunKey) -> Self {
+        let info = &packed.metainfo.info_bytes;
+        let total = info.len() as u64;
+        let metainfo = info
+            .chunks(METAINFO_CHUNK)
+            .map(|chunk| Request::Metainfo { total, data: STANDARD.encode(chunk) })
+            .collect();
+        Self {
+            metainfo: Arc::new(metainfo),
+            info_hash: hex(&packed.metainfo.info_hash),
+            manifest: hex(&packed.manifest_hash),
+            bytes: packed.bytes,
+            packed_bytes: packed.packed_bytes,
+            entries: packed.entries,
+            key,
+        }
+    }
+
+    /// What an order means for the workers; `None` if it means nothing to agents.
+    pub(super) fn of(
+        &self,
+        plan: &DeployPlan,
+        order: Order,
+        running: &[HostId],
+    ) -> Option<Vec<(HostId, Do)>> {
+        let all = |request: Request| running.iter().map(|host| (*host, Do::Send(request.clone()))).collect();
+        let one = |host: HostId, request: Request| vec![(host, Do::Send(request))];
+        Some(match order {
+            Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
+            Order::Join { host, neighbours, port, alone } => {
+                let fetch = Fetch {
+                    info_hash: self.info_hash.clone(),
+                    manifest: self.manifest.clone(),
+                    key: self.key.clone(),
+                    rate: plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named)),
+                    neighbours,
+                };
+                let lines = Arc::clone(&self.metainfo);
+                vec![(host, Do::Join { lines, fetch: Request::Fetch(Box::new(fetch)), port, alone })]
+            }
+            Order::Neighbours { host, add, remove } => one(host, Request::Neighbours { add, remove }),
+            Order::Stage(host) => one(host, Request::Stage),
+            Order::Before(host) => one(host, Request::Before { hook: plan.before.clone() }),
+            Order::Switch(host) => {
+                let request = Request::Activate {
+                    tag: plan.tag.clone(),
+                    hook: plan.after.clone(),
+                    rollback_on_failure: plan.rollback_on_failure,
+                    keep: plan.keep,
+                };
+                one(host, request)
+            }
+            Order::Leave { host, keep_partial } => vec![(host, Do::Leave { keep_partial })],
+            Order::Throttle(bytes_per_second) => all(Request::Rate { bytes_per_second }),
+            Order::Lease(seconds) => all(Request::Lease { seconds }),
+            Order::Connect { .. } | Order::ThrottleSeeder(_) | Order::Emit(_) | Order::Finish => return None,
+        })
+    }
+
+    fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
+        let host = plan.hosts.get(id.index());
+        Begin {
+            v: VERSION,
+            run: plan.run.clone(),
+            id,
+            host: host.map_or_else(String::new, |host| host.name.clone()),
+            operator: plan.operator.clone(),
+            operator_pid: std::process::id(),
+            dest: host.and_then(|host| host.dest.clone()).unwrap_or_default(),
+            link: plan.link.clone(),
+            tag: plan.tag.clone(),
+            manifest: Some(self.manifest.clone()),
+            lock: true,
+            read_only: false,
+            unpacked_bytes: self.bytes,
+            packed_bytes: self.packed_bytes,
+            entries: self.entries,
+            ports: plan.ports,
+            swarm: host.and_then(|host| host.swarm.clone()),
+        }
+    }
+}
+
+/// How SSH reaches a host of the inventory.
+pub(super) fn target(host: &Host) -> Target {
+    Target {
+        name: host.name.clone(),
+        address: host.address.clone(),
+        port: host.port,
+        user: host.user.clone(),
+        identity: host.identity.iter().map(PathBuf::from).collect(),
+        jump: host.jump.clone(),
+        use_config: host.ssh_config,
+        transport: match host.transport {
+            Transport::Russh => crate::ssh::Transport::Russh,
+            Transport::Openssh => crate::ssh::Transport::Openssh,
+        },
+        become_sudo: host.become_sudo,
+    }
+}

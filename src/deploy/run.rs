@@ -1,0 +1,435 @@
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::control::{HostId, LogLevel, LogSource, RunKey};
+use crate::exit;
+use crate::payload::{PackError, Packed, hex, pack};
+use crate::ssh::{AgentBinaries, Client, ClientOptions, Secret, SshError, Target};
+use crate::swarm::seeder::{Seeder, SeederEvent, SeederOptions};
+
+use super::ask::{Asked, Asker};
+use super::board::Board;
+use super::command::Command;
+use super::coordinator::{Coordinator, Order, Rulebook, Word};
+use super::event::{Body, Event, RunInfo, SeederProgress};
+use super::limit::{LinkRate, least_seconds};
+use super::plan::DeployPlan;
+use super::requests::Requests;
+use super::worker::{DOS, Do, Mouth, work};
+
+/// Events between the run and its faces: some frames of a busy run of 10,000 hosts. A full channel makes the run wait,
+/// not its workers' heartbeats.
+const EVENTS: usize = 8192;
+
+/// Commands of a person, who is slow.
+const COMMANDS: usize = 64;
+
+/// Words of workers that wait to be heard; progress does not count, it is latest-wins.
+const WORDS: usize = 1024;
+
+/// Warnings of SSH that wait to be logged.
+const WARNINGS: usize = 64;
+
+/// How often the run looks at the clock, takes progress in and shows what the seeder did.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often faces hear of the seeder.
+const SEEDER_EVERY: Duration = Duration::from_secs(1);
+
+/// A run that goes on in the background.
+pub struct RunHandle {
+    /// What happens, in order; ends after `Finished`.
+    pub events: mpsc::Receiver<Event>,
+    /// What the user wants.
+    pub commands: mpsc::Sender<Command>,
+    /// Ends when every trace of the run is gone from this machine.
+    pub task: JoinHandle<()>,
+}
+
+/// What all workers use.
+pub(super) struct Shared {
+    pub(super) ssh: Client,
+    pub(super) agents: AgentBinaries,
+    pub(super) targets: Vec<Target>,
+    seeder: OnceLock<Arc<Seeder>>,
+}
+
+impl Shared {
+    /// The seeder, once the payload is packed.
+    pub(super) fn seeder(&self) -> Option<Arc<Seeder>> {
+        self.seeder.get().cloned()
+    }
+}
+
+/// Starts a run on the current tokio runtime.
+///
+/// # Errors
+/// If no threads for SSH can be started, or the folder of given agents cannot be read.
+pub fn start(plan: DeployPlan) -> Result<RunHandle, SshError> {
+    let (events, receiver) = mpsc::channel(EVENTS);
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let run = Run::new(plan, events)?;
+    let task = tokio::spawn(run.go(command_receiver));
+    Ok(RunHandle { events: receiver, commands, task })
+}
+
+/// The coordinator's hands: it does what is ordered and hears what comes back.
+struct Run {
+    plan: DeployPlan,
+    coordinator: Coordinator,
+    shared: Arc<Shared>,
+    asked: mpsc::Receiver<Asked>,
+    answers: Vec<(u32, oneshot::Sender<Option<Secret>>)>,
+    warnings: mpsc::Receiver<String>,
+    events: mpsc::Sender<Event>,
+    words: mpsc::Sender<(HostId, u32, Word)>,
+    heard: mpsc::Receiver<(HostId, u32, Word)>,
+    board: Board,
+    workers: JoinSet<()>,
+    dos: Vec<Option<(u32, mpsc::Sender<Do>)>>,
+    requests: Option<Requests>,
+    artifact: Option<Packed>,
+    seeder_events: Option<mpsc::Receiver<SeederEvent>>,
+    seeder_shown: SeederProgress,
+    seeder_shown_at: Option<Instant>,
+    clock: (u64, Instant),
+    aborted: bool,
+}
+
+impl Run {
+    fn new(plan: DeployPlan, events: mpsc::Sender<Event>) -> Result<Self, SshError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let (asker, asked) = Asker::new();
+        let (words, heard) = mpsc::channel(WORDS);
+        let (warn, warnings) = mpsc::channel(WARNINGS);
+        let options = ClientOptions {
+            ask: Arc::new(asker),
+            // One too many is one that says the same as the others.
+            warn: Arc::new(move |warning| drop(warn.try_send(warning))),
+            ..plan.ssh.clone()
+        };
+        let ssh = Client::new(options)?;
+        let agents = AgentBinaries::from_environment().map_err(|error| {
+            SshError::Internal(format!("cannot read the agents in MURDER_AGENTS: {error}"))
+        })?;
+        let targets = plan.hosts.iter().map(super::requests::target).collect();
+        let book = Rulebook {
+            run: plan.run.clone(),
+            names: plan.hosts.iter().map(|host| host.name.clone()).collect(),
+            racks: plan.hosts.iter().map(|host| host.rack.clone()).collect(),
+            attempts: plan.attempts,
+            fanout: plan.fanout,
+            stall_ms: plan.stall_timeout.as_millis() as u64,
+            barrier: plan.barrier.clone(),
+            linger: plan.linger,
+            packs_first: plan.same_release.is_some(),
+            seed: now,
+        };
+        Ok(Self {
+            coordinator: Coordinator::new(book, now),
+            shared: Arc::new(Shared { ssh, agents, targets, seeder: OnceLock::new() }),
+            asked,
+            warnings,
+            answers: Vec::new(),
+            events,
+            words,
+            heard,
+            board: Board::default(),
+            workers: JoinSet::new(),
+            dos: plan.hosts.iter().map(|_| None).collect(),
+            requests: None,
+            artifact: None,
+            seeder_events: None,
+            seeder_shown: SeederProgress::default(),
+            seeder_shown_at: None,
+            clock: (now, Instant::now()),
+            aborted: false,
+            plan,
+        })
+    }
+
+    async fn go(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.emit(Body::Planned(Box::new(self.plan.shown()))).await;
+        let (mut packing, mut packed) = self.pack();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.coordinator.finished && !self.aborted {
+            tokio::select! {
+                Some((host, attempt, word)) = self.heard.recv() => {
+                    self.coordinator.now = self.now();
+                    self.coordinator.word(host, attempt, word);
+                }
+                Some(command) = commands.recv() => self.command(command),
+                Some((done, total)) = packing.recv() => self.emit(Body::Packing { done, total }).await,
+                Ok(outcome) = &mut packed, if self.artifact.is_none() && !packed.is_terminated() => {
+                    self.packed(outcome).await;
+                }
+                Some(asked) = self.asked.recv() => self.ask(asked).await,
+                Some(warning) = self.warnings.recv() => {
+                    self.coordinator.log(None, LogLevel::Warn, LogSource::Murder, warning);
+                }
+                Some(event) = next(&mut self.seeder_events) => self.seeder_said(event),
+                Some(_) = self.workers.join_next() => {}
+                _ = tick.tick() => self.tick().await,
+            }
+            self.obey().await;
+        }
+        self.end().await;
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.0 + self.clock.1.elapsed().as_millis() as u64
+    }
+
+    async fn emit(&self, body: Body) {
+        // Without a face the run goes on: it is recorded, and its end is what counts.
+        let _ = self.events.send(Event { at: self.now(), body }).await;
+    }
+
+    fn pack(&self) -> (mpsc::Receiver<(u64, u64)>, oneshot::Receiver<Result<Packed, PackError>>) {
+        let (progress, packing) = mpsc::channel(1);
+        let (done, packed) = oneshot::channel();
+        let (payload, options) = (self.plan.payload.clone(), self.plan.pack.clone());
+        tokio::task::spawn_blocking(move || {
+            let outcome = pack(&payload, &options, &|done, total| match progress.try_send((done, total)) {
+                // Latest wins: a face that is behind misses a step, and nothing else.
+                Ok(()) | Err(TrySendError::Full(_)) => ControlFlow::Continue(()),
+                Err(TrySendError::Closed(_)) => ControlFlow::Break(()),
+            });
+            let _ = done.send(outcome);
+        });
+        (packing, packed)
+    }
+
+    async fn packed(&mut self, outcome: Result<Packed, PackError>) {
+        let packed = match outcome {
+            Ok(packed) => packed,
+            Err(error) => {
+                return self.refuse(format!("cannot pack {}: {error}", self.plan.payload.display()));
+            }
+        };
+        let manifest = hex(&packed.manifest_hash);
+        if self.plan.same_release.as_ref().is_some_and(|wanted| *wanted != manifest) {
+            let payload = self.plan.payload.display();
+            return self.refuse(format!(
+                "{payload} is not what was shipped then: deploy it under a tag of its own, or name the old payload with --payload"
+            ));
+        }
+        let mut key = [0; 32];
+        if let Err(error) = getrandom::fill(&mut key) {
+            return self.give_up(format!("cannot make the run's key: {error}"));
+        }
+        let key = RunKey(key);
+        let options = SeederOptions {
+            rate: self.plan.seed_rate,
+            scratch: self.plan.pack.cache_dir.clone(),
+            ..SeederOptions::default()
+        };
+        match Seeder::start(&packed.artifact, Arc::new(packed.metainfo.clone()), key.clone(), &options) {
+            Ok((seeder, events)) => {
+                let _ = self.shared.seeder.set(Arc::new(seeder));
+                self.seeder_events = Some(events);
+            }
+            Err(error) => return self.give_up(format!("cannot start the seeder: {error}")),
+        }
+        let info = self.info(&packed);
+        self.requests = Some(Requests::new(&packed, key));
+        self.artifact = Some(packed);
+        self.coordinator.now = self.now();
+        self.coordinator.packed(info);
+    }
+
+    /// Ends the run by a fault on this side.
+    fn give_up(&mut self, reason: String) {
+        self.end_early(reason, exit::INTERNAL);
+    }
+
+    /// Ends the run because of what the user gave.
+    fn refuse(&mut self, reason: String) {
+        self.end_early(reason, exit::CONFIG);
+    }
+
+    fn end_early(&mut self, reason: String, exit: u8) {
+        self.coordinator.log(None, LogLevel::Error, LogSource::Murder, reason.clone());
+        self.coordinator.broken(&reason, exit);
+    }
+
+    fn info(&self, packed: &Packed) -> RunInfo {
+        let rates: Vec<LinkRate> =
+            self.plan.hosts.iter().map(|host| LinkRate::both(self.plan.rate_of(host))).collect();
+        let least = least_seconds(packed.packed_bytes, self.plan.seed_rate, &rates);
+        RunInfo {
+            bytes: packed.bytes,
+            packed_bytes: packed.packed_bytes,
+            entries: packed.entries,
+            pieces: packed.metainfo.pieces(),
+            piece_length: packed.metainfo.piece_length,
+            info_hash: hex(&packed.metainfo.info_hash),
+            manifest: hex(&packed.manifest_hash),
+            least_seconds: least.map(|(seconds, _)| seconds),
+            ignored: packed.ignored.len() as u64,
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.coordinator.now = self.now();
+        match command {
+            Command::Answer { id, secret } => {
+                if let Some(at) = self.answers.iter().position(|(question, _)| *question == id) {
+                    let (_, answer) = self.answers.swap_remove(at);
+                    let _ = answer.send(secret);
+                    self.coordinator.orders.push(Order::Emit(Body::QuestionDone { id }));
+                }
+            }
+            Command::Abort => {
+                self.aborted = true;
+                self.coordinator.stopped_early = true;
+            }
+            command => self.coordinator.command(command),
+        }
+    }
+
+    async fn ask(&mut self, asked: Asked) {
+        self.answers.push((asked.question.id, asked.answer));
+        self.emit(Body::Question(asked.question)).await;
+    }
+
+    fn seeder_said(&mut self, event: SeederEvent) {
+        match event {
+            SeederEvent::PayloadChanged(part) => {
+                let payload = self.plan.payload.display();
+                self.give_up(format!(
+                    "the packed copy of {payload} changed while it was sent ({part}); nothing wrong was delivered: deploy again"
+                ));
+            }
+            SeederEvent::Failed(reason) => self.give_up(format!("the seeder broke: {reason}; try again")),
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = self.now();
+        self.coordinator.now = now;
+        for (host, (attempt, progress)) in self.board.take() {
+            if let (Some(seeder), Some(pieces)) = (self.shared.seeder.get(), &progress.pieces)
+                && let Ok(field) = STANDARD.decode(pieces)
+            {
+                seeder.note_pieces(host, &field);
+            }
+            let report = crate::control::Report::Progress(Box::new(progress));
+            self.coordinator.word(host, attempt, Word::Said(report));
+        }
+        if let Some(seeder) = self.shared.seeder.get() {
+            let numbers = seeder.progress();
+            self.coordinator.seeder_sent = numbers.sent;
+            let progress = SeederProgress {
+                sent: numbers.sent,
+                rate: numbers.rate,
+                feeds: numbers.feeds,
+                copies: numbers.copies,
+                may_leave: numbers.may_leave,
+            };
+            if progress != self.seeder_shown && self.seeder_due() {
+                self.seeder_shown = progress.clone();
+                self.emit(Body::Seeder(Box::new(progress))).await;
+            }
+        }
+        self.coordinator.tick(now);
+    }
+
+    /// Once a second, and never the same twice.
+    fn seeder_due(&mut self) -> bool {
+        let due = self.seeder_shown_at.is_none_or(|at| at.elapsed() >= SEEDER_EVERY);
+        if due {
+            self.seeder_shown_at = Some(Instant::now());
+        }
+        due
+    }
+
+    async fn obey(&mut self) {
+        for order in self.coordinator.take_orders() {
+            match order {
+                Order::Emit(body) => self.emit(body).await,
+                Order::Connect { host, attempt } => self.connect(host, attempt),
+                Order::ThrottleSeeder(rate) => {
+                    if let Some(seeder) = self.shared.seeder.get() {
+                        seeder.set_rate(rate);
+                    }
+                }
+                Order::Finish => {}
+                order => self.order_agents(order),
+            }
+        }
+    }
+
+    fn connect(&mut self, host: HostId, attempt: u32) {
+        let (dos, orders) = mpsc::channel(DOS);
+        self.dos[host.index()] = Some((attempt, dos));
+        let mouth = Mouth { host, attempt, words: self.words.clone(), board: self.board.clone() };
+        self.workers.spawn(work(Arc::clone(&self.shared), mouth, orders));
+    }
+
+    fn order_agents(&mut self, order: Order) {
+        let Some(requests) = &self.requests else {
+            if let Order::Leave { host, keep_partial } = order {
+                self.give(host, Do::Leave { keep_partial });
+            }
+            return;
+        };
+        let running: Vec<HostId> =
+            self.coordinator.ids().filter(|id| self.coordinator.hosts[id.index()].agent).collect();
+        match requests.of(&self.plan, order, &running) {
+            Some(orders) => orders.into_iter().for_each(|(host, order)| self.give(host, order)),
+            None => self.coordinator.log(
+                None,
+                LogLevel::Error,
+                LogSource::Murder,
+                "an order was not understood".into(),
+            ),
+        }
+    }
+
+    fn give(&self, host: HostId, order: Do) {
+        if let Some(Some((_, dos))) = self.dos.get(host.index()) {
+            // A worker that has ended needs no orders; one whose queue is full hangs, and its host is given up by the watch.
+            let _ = dos.try_send(order);
+        }
+    }
+
+    async fn end(mut self) {
+        self.dos.clear();
+        let deadline = if self.aborted { Duration::ZERO } else { Duration::from_secs(5) };
+        let _ =
+            tokio::time::timeout(deadline, async { while self.workers.join_next().await.is_some() {} }).await;
+        self.workers.shutdown().await;
+        if let Some(seeder) = self.shared.seeder.get() {
+            self.coordinator.seeder_sent = seeder.progress().sent;
+        }
+        let summary = self.coordinator.summary();
+        if summary.exit == exit::OK
+            && let Some(packed) = &self.artifact
+        {
+            // It lies in the cache: `clean` finds what cannot be removed now.
+            let _ = packed.remove();
+        }
+        self.emit(Body::Finished(Box::new(summary))).await;
+        let seeder = Arc::into_inner(self.shared).and_then(|shared| shared.seeder.into_inner());
+        if let Some(seeder) = seeder.and_then(Arc::into_inner) {
+            seeder.stop().await;
+        }
+    }
+}
+
+async fn next<T>(receiver: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}

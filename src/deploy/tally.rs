@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use crate::control::{FailureKind, HostId};
+use crate::exit;
+
+use super::coordinator::Coordinator;
+use super::event::{FailureGroup, Summary, SwarmSummary};
+use super::host::Way;
+
+/// The run in numbers, as if it ended now.
+pub(super) fn summary(run: &Coordinator) -> Summary {
+    let counts = &run.counts;
+    Summary {
+        run: run.book.run.clone(),
+        exit: exit_code(run),
+        seconds: seconds(run.now.saturating_sub(run.started)),
+        active: counts.active(),
+        staged: counts.staged(),
+        failed: counts.failed(),
+        cancelled: counts.cancelled(),
+        swarm: swarm(run),
+        failures: failures(run),
+        left_behind: left_behind(run),
+    }
+}
+
+fn exit_code(run: &Coordinator) -> u8 {
+    let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
+    if wanted as usize == run.hosts.len() {
+        exit::OK
+    } else if let Some(exit) = run.broken {
+        exit
+    } else if run.stopped_early {
+        exit::STOPPED
+    } else if run.counts.failed() + run.counts.staged() > 0 {
+        exit::FAILED
+    } else {
+        exit::STOPPED
+    }
+}
+
+fn swarm(run: &Coordinator) -> SwarmSummary {
+    let fetched = run.hosts.iter().filter(|entry| entry.fetch.0.is_some());
+    let first = fetched.clone().filter_map(|entry| entry.fetch.0).min();
+    let last = fetched.clone().filter_map(|entry| entry.fetch.1).max();
+    SwarmSummary {
+        bytes: run.packed.as_ref().map_or(0, |info| info.packed_bytes),
+        hosts: fetched.count() as u32,
+        seconds: first.zip(last).map_or(0.0, |(first, last)| seconds(last.saturating_sub(first))),
+        least_seconds: run.packed.as_ref().and_then(|info| info.least_seconds),
+        seeder_bytes: run.seeder_sent,
+        duplicate_bytes: run.hosts.iter().map(|entry| entry.spent.duplicate + entry.progress.duplicate).sum(),
+        ssh_only_bytes: run
+            .hosts
+            .iter()
+            .filter(|entry| entry.ssh_only)
+            .map(|entry| entry.spent.from_seeder + entry.progress.from_seeder)
+            .sum(),
+        reused_bytes: run.hosts.iter().map(|entry| entry.reused).sum(),
+        agent_bytes: run.hosts.iter().map(|entry| entry.spent.agent).sum(),
+    }
+}
+
+fn failures(run: &Coordinator) -> Vec<FailureGroup> {
+    let mut groups: BTreeMap<(FailureKind, &str), Vec<HostId>> = BTreeMap::new();
+    for (id, entry) in run.ids().zip(&run.hosts) {
+        if let Way::Failed(failure) = &entry.host.way {
+            groups.entry((failure.kind, &failure.message)).or_default().push(id);
+        }
+    }
+    let mut groups: Vec<_> = groups
+        .into_iter()
+        .map(|((kind, message), hosts)| FailureGroup { kind, message: message.to_owned(), hosts })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.hosts.len()));
+    groups
+}
+
+fn left_behind(run: &Coordinator) -> Vec<(HostId, String)> {
+    run.ids()
+        .zip(&run.hosts)
+        .flat_map(|(id, entry)| entry.left.iter().map(move |what| (id, what.clone())))
+        .collect()
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}

@@ -1,0 +1,428 @@
+use std::collections::{HashMap, HashSet};
+
+use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report};
+
+use super::barrier::BarrierRules;
+use super::command::Command;
+use super::coordinator::{Coordinator, Order, Rulebook, Word};
+use super::event::{Body, HostState, RunInfo, StateName, Summary};
+use crate::inventory::{Amount, Percent};
+
+/// Agents that do at once what they are asked, but for the faults they are given.
+struct World {
+    run: Coordinator,
+    faults: HashMap<(u32, Phase), FailureKind>,
+    /// Hosts that never get their pieces until released.
+    starved: HashSet<u32>,
+    present: HashMap<u32, Present>,
+    events: Vec<Body>,
+    orders: Vec<Order>,
+    attempts: HashMap<u32, u32>,
+    now: u64,
+}
+
+impl World {
+    fn new(hosts: usize, barrier: BarrierRules) -> Self {
+        Self::with(hosts, barrier, 2, false)
+    }
+
+    fn with(hosts: usize, barrier: BarrierRules, attempts: u32, linger: bool) -> Self {
+        let book = Rulebook {
+            run: crate::control::RunId("r".into()),
+            names: (0..hosts).map(|i| format!("h{i}")).collect(),
+            racks: vec![None; hosts],
+            attempts,
+            fanout: 4,
+            stall_ms: 60_000,
+            barrier,
+            linger,
+            packs_first: false,
+            seed: 1,
+        };
+        let run = Coordinator::new(book, 1_000);
+        Self {
+            run,
+            faults: HashMap::new(),
+            starved: HashSet::new(),
+            present: HashMap::new(),
+            events: Vec::new(),
+            orders: Vec::new(),
+            attempts: HashMap::new(),
+            now: 1_000,
+        }
+    }
+
+    fn fault(mut self, host: u32, phase: Phase, kind: FailureKind) -> Self {
+        self.faults.insert((host, phase), kind);
+        self
+    }
+
+    fn pack(&mut self) {
+        self.run.packed(info());
+    }
+
+    /// Lets the agents answer until nobody has anything to say.
+    fn run_dry(&mut self) {
+        loop {
+            let orders = self.run.take_orders();
+            if orders.is_empty() {
+                return;
+            }
+            for order in orders {
+                self.orders.push(order.clone());
+                self.obey(order);
+            }
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(250) {
+            self.now += 250;
+            self.run.tick(self.now);
+            self.run_dry();
+        }
+    }
+
+    fn deploy(&mut self) {
+        self.run.tick(self.now);
+        self.run_dry();
+        self.pack();
+        self.run_dry();
+    }
+
+    fn say(&mut self, host: HostId, word: Word) {
+        self.run.word(host, self.attempts[&host.0], word);
+    }
+
+    fn fails(&mut self, host: HostId, phase: Phase) -> bool {
+        let Some(kind) = self.faults.get(&(host.0, phase)) else { return false };
+        self.say(host, Word::Failed(Failure::new(phase, *kind, "as told")));
+        true
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Connect { host, attempt } => {
+                self.attempts.insert(host.0, attempt);
+                if !self.fails(host, Phase::Connecting) {
+                    self.say(host, Word::LoggedIn);
+                    self.say(host, Word::Launched { uploaded: 0 });
+                }
+            }
+            Order::Begin(host) if !self.fails(host, Phase::Checking) => {
+                let checked = Checked {
+                    present: self.present.get(&host.0).copied().unwrap_or(Present::Absent),
+                    current: None,
+                    free_bytes: 1 << 40,
+                    free_inodes: 1 << 20,
+                    partial_bytes: 0,
+                    place: format!("place-{}", host.0),
+                    addresses: vec![],
+                    port: 1,
+                    took_over: None,
+                };
+                self.say(host, Word::Said(Report::Checked(Box::new(checked))));
+            }
+            Order::Join { host, .. }
+                if !self.starved.contains(&host.0) && !self.fails(host, Phase::Fetching) =>
+            {
+                self.feed(host);
+            }
+            Order::Stage(host) if !self.fails(host, Phase::Unpacking) => {
+                self.say(host, Word::Said(Report::Staged { already: false }));
+            }
+            Order::Before(host) if !self.fails(host, Phase::Activating) => {
+                self.say(host, Word::Said(Report::Ready));
+            }
+            Order::Switch(host) => {
+                self.say(host, Word::Said(Report::Activated { at_ms: 0, previous: None }));
+                self.say(host, Word::Said(Report::Settled));
+            }
+            Order::Leave { host, .. } => self.say(host, Word::Gone { left: vec![] }),
+            Order::Emit(body) => self.events.push(body),
+            _ => {}
+        }
+    }
+
+    fn feed(&mut self, host: HostId) {
+        self.say(
+            host,
+            Word::Said(Report::Fetched(Box::new(Progress { done: 9, total: 9, ..Progress::default() }))),
+        );
+        self.say(host, Word::Said(Report::Verified));
+    }
+
+    fn states(&self) -> Vec<StateName> {
+        self.run.hosts.iter().map(|entry| entry.host.state().name()).collect()
+    }
+
+    fn summary(&self) -> Summary {
+        self.run.summary()
+    }
+
+    fn order_of(&self, wanted: impl Fn(&Order) -> bool) -> Vec<usize> {
+        self.orders.iter().enumerate().filter(|(_, order)| wanted(order)).map(|(at, _)| at).collect()
+    }
+}
+
+fn info() -> RunInfo {
+    RunInfo {
+        bytes: 9,
+        packed_bytes: 9,
+        entries: 1,
+        pieces: 1,
+        piece_length: 65536,
+        info_hash: String::new(),
+        manifest: String::new(),
+        least_seconds: None,
+        ignored: 0,
+    }
+}
+
+fn activating() -> BarrierRules {
+    BarrierRules { activate: true, ..BarrierRules::default() }
+}
+
+#[test]
+fn all_hosts_become_active_and_the_run_ends_with_zero() {
+    let mut world = World::new(9, activating());
+    world.deploy();
+    assert_eq!(world.states(), vec![StateName::Active; 9]);
+    assert!(world.run.finished);
+    assert_eq!(world.summary().exit, 0);
+    assert!(matches!(world.events.last(), Some(Body::Resting(_))));
+}
+
+#[test]
+fn nothing_is_switched_before_everything_is_staged() {
+    let mut world = World::new(6, activating());
+    world.deploy();
+    let staged = world
+        .order_of(|order| matches!(order, Order::Emit(Body::Host { state: HostState::Staged { .. }, .. })));
+    let before = world.order_of(|order| matches!(order, Order::Before(_)));
+    let switched = world.order_of(|order| matches!(order, Order::Switch(_)));
+    assert!(staged.last() < before.first() && before.last() < switched.first());
+}
+
+#[test]
+fn a_failed_host_never_stops_the_others() {
+    let mut world = World::new(5, activating())
+        .fault(1, Phase::Connecting, FailureKind::Auth)
+        .fault(2, Phase::Unpacking, FailureKind::DiskFull)
+        .fault(3, Phase::Activating, FailureKind::Hook);
+    world.deploy();
+    use StateName::{Active, Failed};
+    assert_eq!(world.states(), [Active, Failed, Failed, Failed, Active]);
+    assert_eq!(world.summary().exit, 6);
+    assert_eq!(world.summary().failures.len(), 3);
+}
+
+#[test]
+fn a_dial_that_fails_is_tried_again_after_a_while() {
+    let mut world = World::new(2, activating()).fault(0, Phase::Connecting, FailureKind::Refused);
+    world.deploy();
+    assert_eq!(world.states()[0], StateName::Queued);
+    world.faults.clear();
+    world.pass(750);
+    assert_eq!(world.states()[0], StateName::Queued, "not before its time");
+    world.pass(500);
+    assert_eq!(world.states(), [StateName::Active; 2]);
+    assert_eq!(world.run.hosts[0].host.attempt, 2);
+}
+
+#[test]
+fn a_run_that_lingers_rests_and_a_retry_completes_it() {
+    let mut world = World::with(4, activating(), 1, true).fault(2, Phase::Fetching, FailureKind::Stalled);
+    world.deploy();
+    assert!(world.run.resting && !world.run.finished);
+    assert_eq!(world.summary().exit, 6);
+    world.faults.clear();
+    world.run.command(Command::RetryFailed);
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Active; 4], "activated on arrival");
+    assert_eq!(world.summary().exit, 0);
+    world.run.command(Command::Stop);
+    world.run_dry();
+    assert!(world.run.finished);
+    assert_eq!(world.summary().exit, 0, "nothing was in flight");
+}
+
+#[test]
+fn stopping_cancels_what_is_on_its_way_and_is_never_a_success() {
+    let mut world = World::new(3, activating());
+    world.starved.insert(1);
+    world.deploy();
+    world.run.command(Command::Stop);
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Cancelled; 3]);
+    assert!(world.run.finished);
+    assert_eq!(world.summary().exit, 7);
+}
+
+#[test]
+fn without_activation_staged_is_the_end() {
+    let mut world = World::new(3, BarrierRules::default());
+    world.present.insert(1, Present::Same);
+    world.deploy();
+    assert_eq!(world.states(), [StateName::Staged; 3]);
+    assert!(world.run.finished);
+    assert_eq!(world.summary().exit, 0);
+}
+
+#[test]
+fn a_held_barrier_waits_for_the_user() {
+    let mut world = World::new(3, BarrierRules { hold: true, ..activating() });
+    world.deploy();
+    world.pass(10_000);
+    assert_eq!(world.states(), [StateName::Staged; 3]);
+    assert!(!world.run.finished, "its locks are kept");
+    world.run.command(Command::Activate);
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Active; 3]);
+}
+
+#[test]
+fn past_max_fail_nothing_is_activated() {
+    let barrier = BarrierRules { max_fail: Some(Amount::Count(1)), ..activating() };
+    let mut world = World::new(4, barrier).fault(0, Phase::Fetching, FailureKind::Permission).fault(
+        1,
+        Phase::Activating,
+        FailureKind::Hook,
+    );
+    world.deploy();
+    use StateName::{Failed, Staged};
+    assert_eq!(world.states(), [Failed, Failed, Staged, Staged], "the hook counts, too");
+    assert_eq!(world.order_of(|order| matches!(order, Order::Switch(_))), [] as [usize; 0]);
+    assert_eq!(world.summary().exit, 6);
+    assert!(world.run.finished);
+}
+
+#[test]
+fn batches_switch_one_after_the_other() {
+    let mut world = World::new(5, BarrierRules { batch: Some(Amount::Percent(40)), ..activating() });
+    world.deploy();
+    let order: Vec<_> = world
+        .orders
+        .iter()
+        .filter_map(|order| match order {
+            Order::Switch(host) => Some(format!("switch {}", host.0)),
+            Order::Emit(Body::Host { host, state: HostState::Active, .. }) => {
+                Some(format!("active {}", host.0))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "switch 0", "switch 1", "active 0", "active 1", "switch 2", "switch 3", "active 2", "active 3",
+            "switch 4", "active 4"
+        ]
+    );
+}
+
+#[test]
+fn a_quorum_opens_the_barrier_and_late_hosts_are_activated_on_arrival() {
+    let mut world = World::new(4, BarrierRules { quorum: Some(Percent(75)), ..activating() });
+    world.starved.insert(3);
+    world.deploy();
+    use StateName::{Active, Fetching};
+    assert_eq!(world.states(), [Active, Active, Active, Fetching]);
+    world.feed(HostId(3));
+    world.run_dry();
+    assert_eq!(world.states(), [Active; 4]);
+}
+
+#[test]
+fn canaries_go_first_and_a_sick_one_holds_the_rest_back() {
+    let canary = BarrierRules { canary: vec![HostId(2)], ..activating() };
+    let mut world = World::new(3, canary.clone());
+    world.starved.insert(0);
+    world.deploy();
+    use StateName::{Active, Failed, Fetching, Staged};
+    assert_eq!(world.states(), [Fetching, Staged, Active]);
+    world.feed(HostId(0));
+    world.run_dry();
+    assert_eq!(world.states(), [Active; 3]);
+    let mut sick = World::new(3, canary).fault(2, Phase::Activating, FailureKind::Hook);
+    sick.deploy();
+    assert_eq!(sick.states(), [Staged, Staged, Failed]);
+    assert_eq!(sick.summary().exit, 6);
+}
+
+#[test]
+fn a_foreign_lock_ends_the_run_before_anything_is_staged() {
+    let mut world = World::new(6, activating()).fault(4, Phase::Checking, FailureKind::Locked);
+    world.deploy();
+    assert_eq!(world.states()[4], StateName::Failed);
+    assert!(world.states().iter().enumerate().all(|(i, state)| i == 4 || *state == StateName::Skipped));
+    assert_eq!(world.order_of(|order| matches!(order, Order::Stage(_))), [] as [usize; 0]);
+    assert_eq!(world.summary().exit, 6);
+    assert!(world.run.finished, "the locks taken are released");
+}
+
+#[test]
+fn two_names_of_one_place_are_found() {
+    let mut world = World::new(2, activating());
+    world.run.tick(1_000);
+    world.run_dry();
+    world.pack();
+    let orders = world.run.take_orders();
+    for order in orders {
+        if let Order::Begin(host) = order {
+            let checked = Checked {
+                present: Present::Absent,
+                current: None,
+                free_bytes: 0,
+                free_inodes: 0,
+                partial_bytes: 0,
+                place: "one".into(),
+                addresses: vec![],
+                port: 1,
+                took_over: None,
+            };
+            world.say(host, Word::Said(Report::Checked(Box::new(checked))));
+        }
+    }
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Active, StateName::Failed]);
+    assert_eq!(world.summary().failures[0].message, "same DEST as h0");
+}
+
+#[test]
+fn no_more_hosts_are_dialled_at_once_than_the_fan_out() {
+    let mut world = World::new(10, activating());
+    world.run.tick(1_000);
+    let dials = world.run.take_orders();
+    assert_eq!(dials.iter().filter(|order| matches!(order, Order::Connect { .. })).count(), 4);
+}
+
+#[test]
+fn a_host_without_a_byte_is_given_up_with_a_diagnosis() {
+    let mut world = World::with(2, activating(), 1, false);
+    world.starved.insert(1);
+    world.deploy();
+    world.pass(61_000);
+    assert_eq!(world.states(), [StateName::Active, StateName::Failed]);
+    let failure = &world.summary().failures[0];
+    assert_eq!(failure.kind, FailureKind::Stalled);
+    assert!(failure.message.contains("no verified byte for"), "{}", failure.message);
+    assert!(
+        world.events.iter().any(|body| matches!(body, Body::Mark { on: true, .. })),
+        "it was marked before"
+    );
+}
+
+#[test]
+fn counts_equal_a_recount() {
+    let mut world = World::new(12, activating())
+        .fault(1, Phase::Connecting, FailureKind::Refused)
+        .fault(5, Phase::Fetching, FailureKind::HashMismatch)
+        .fault(7, Phase::Activating, FailureKind::Hook);
+    world.deploy();
+    world.pass(20_000);
+    for name in StateName::ALL {
+        let recount = world.states().iter().filter(|state| **state == name).count() as u32;
+        assert_eq!(world.run.counts.of(name), recount, "{name}");
+    }
+}

@@ -1,0 +1,255 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::control::LockOwner;
+
+use super::error::DestError;
+
+/// How long an older agent of the same run and host may take to end by itself.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long its end may take after it was killed: the kernel frees the lock, a sick disk may hold it up.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the owner of a lock may take to write its name into it.
+const NAME_PATIENCE: Duration = Duration::from_secs(1);
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// DEST is ours as long as this lives. The lock ends with the process, however it ends.
+#[derive(Debug)]
+pub struct LockGuard {
+    file: Option<File>,
+    path: PathBuf,
+}
+
+/// What stands in the lock's file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Content {
+    owner: LockOwner,
+    /// The agent's process, in the words of its machine.
+    process: Process,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Process {
+    pid: u32,
+    /// Clock ticks after boot, so that another process with the same number is not taken for it.
+    started: Option<u64>,
+    boot: String,
+}
+
+impl LockGuard {
+    /// Frees DEST and says what could not be removed.
+    pub fn release(mut self) -> io::Result<()> {
+        self.free()
+    }
+
+    fn free(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        // Removed while it is held: who waits for it sees that the file is no longer the one at that path.
+        let removed = fs::remove_file(&self.path);
+        drop(file);
+        removed
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        let _ = self.free();
+    }
+}
+
+/// Takes the lock, and says whose dead lock it was. An older agent of the same run and host is ended; any other live owner keeps it.
+pub(super) fn take(
+    path: &Path,
+    dest: &Path,
+    owner: &LockOwner,
+) -> Result<(LockGuard, Option<LockOwner>), DestError> {
+    let mut nameless_since = None;
+    let mut ended = None;
+    loop {
+        if let Some(mut file) = try_lock(path).map_err(DestError::io("lock", path))? {
+            let before = read(&mut file);
+            write(&mut file, owner).map_err(DestError::io("write", path))?;
+            let guard = LockGuard { file: Some(file), path: path.to_owned() };
+            return Ok((guard, before.map(|content| content.owner)));
+        }
+        let Some(content) = File::open(path).ok().and_then(|mut file| read(&mut file)) else {
+            let since = *nameless_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > NAME_PATIENCE {
+                return Err(DestError::io("lock", path)(io::Error::from(io::ErrorKind::WouldBlock)));
+            }
+            std::thread::sleep(POLL);
+            continue;
+        };
+        let older = content.owner.run == owner.run && content.owner.host == owner.host;
+        if !older || content.process == Process::own() || !content.process.is_here() {
+            return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
+        }
+        let since = *ended.get_or_insert_with(|| {
+            content.process.signal(Signal::TERM);
+            // One that was stopped must go on to hear it.
+            content.process.signal(Signal::CONT);
+            Instant::now()
+        });
+        if since.elapsed() > END_PATIENCE + KILL_PATIENCE {
+            return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
+        }
+        if since.elapsed() > END_PATIENCE {
+            content.process.signal(Signal::KILL);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The lock's file, locked, or `None` if another holds it.
+fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+        let ours = file.metadata()?;
+        match fs::symlink_metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(Some(file)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Its owner removed it between our opening and locking it.
+            _ => {}
+        }
+    }
+}
+
+fn read(file: &mut File) -> Option<Content> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn write(file: &mut File, owner: &LockOwner) -> io::Result<()> {
+    let content = Content { owner: owner.clone(), process: Process::own() };
+    let text = serde_json::to_vec(&content)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.set_len(0)?;
+    file.write_all(&text)
+}
+
+impl Process {
+    fn own() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: started(pid), boot: boot_id() }
+    }
+
+    /// It runs on this machine and is still the same process.
+    fn is_here(&self) -> bool {
+        self.boot == boot_id() && started(self.pid) == self.started
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.is_here()) {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+}
+
+/// Names this boot of this machine.
+pub(super) fn boot_id() -> String {
+    ["/proc/sys/kernel/random/boot_id", "/etc/machine-id"]
+        .iter()
+        .find_map(|path| fs::read_to_string(path).ok())
+        .map_or_else(
+            || rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            |text| text.trim().to_owned(),
+        )
+}
+
+/// Start time of a process as in field 22 of `/proc/PID/stat`; the command's name before it may hold anything.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use crate::control::RunId;
+
+    use super::*;
+
+    fn owner(run: &str, host: &str) -> LockOwner {
+        LockOwner {
+            run: RunId(run.into()),
+            host: host.into(),
+            operator: "me@here".into(),
+            operator_pid: 1,
+            since: 1,
+        }
+    }
+
+    #[test]
+    fn a_foreign_live_lock_is_told_with_its_owner_and_is_free_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (guard, before) = take(&path, folder.path(), &owner("a", "h")).unwrap();
+        assert_eq!(before, None);
+        for other in [owner("b", "h"), owner("a", "other"), owner("a", "h")] {
+            let Err(DestError::Locked { owner: found, .. }) = take(&path, folder.path(), &other) else {
+                panic!("taken twice");
+            };
+            assert_eq!(*found, owner("a", "h"));
+        }
+        guard.release().unwrap();
+        assert!(!path.exists(), "nothing is left of it");
+        take(&path, folder.path(), &owner("b", "h")).unwrap();
+    }
+
+    #[test]
+    fn a_dead_owners_lock_is_taken_over_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (mut guard, _) = take(&path, folder.path(), &owner("a", "h")).unwrap();
+        drop(guard.file.take());
+        let (_guard, before) = take(&path, folder.path(), &owner("b", "h")).unwrap();
+        assert_eq!(before, Some(owner("a", "h")));
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        for _ in 0..20 {
+            let start = Barrier::new(4);
+            let won = std::thread::scope(|scope| {
+                let tries = ["a", "b", "c", "d"].map(|run| {
+                    let (start, path, dest) = (&start, &path, folder.path());
+                    scope.spawn(move || {
+                        start.wait();
+                        take(path, dest, &owner(run, "h")).ok()
+                    })
+                });
+                tries.map(|thread| thread.join().unwrap()).into_iter().flatten().collect::<Vec<_>>()
+            });
+            assert_eq!(won.len(), 1);
+        }
+    }
+}

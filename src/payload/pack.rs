@@ -1,0 +1,360 @@
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use rayon::prelude::*;
+
+use super::archive::read_archive;
+use super::artifact::{COMPRESSED, FRAME, Header};
+use super::digest::{Sha256, sha1};
+use super::manifest::{Entry, EntryKind, Manifest};
+use super::metainfo::{Metainfo, choose_piece_length};
+use super::scan::{payload_name, scan_file, scan_folder};
+use super::tree::{ItemKind, PackError, Tree, as_path};
+
+/// zstd's default level: higher ones pack slower than a fast network sends.
+const LEVEL: i32 = 3;
+
+/// A frame that shrinks by less than a sixteenth stays as it is: unpacking would cost the hosts more than its bytes.
+const WORTH: usize = 16;
+
+/// Window of the index, as a power of two (1 MiB): hosts hold it in memory while they unpack.
+const INDEX_WINDOW_LOG: u32 = 20;
+
+/// Bytes read at once from a payload.
+const READ: usize = 256 << 10;
+
+/// Space that an index takes at most, besides the paths: bytes an entry, and bytes in any case.
+const INDEX_SPACE: (u64, u64) = (256, 1 << 20);
+
+/// What is unpacked on the hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unpack {
+    /// A folder is; a file stays a file.
+    #[default]
+    Auto,
+    /// A .tar, .tar.gz, .tar.zst or .zip is too.
+    Always,
+    /// Nothing; a folder is refused.
+    Never,
+}
+
+/// How a payload is packed.
+#[derive(Debug, Clone)]
+pub struct PackOptions {
+    /// What is unpacked on the hosts.
+    pub unpack: Unpack,
+    /// Rules for what is left out, like lines of a `.gitignore`; `.git` is left out unless one says `!.git`.
+    pub ignore: Vec<String>,
+    /// Random bytes of the run; they go into the info dictionary.
+    pub salt: [u8; 16],
+    /// Folder for the artifact.
+    pub cache_dir: PathBuf,
+    /// Piece length of an earlier run, if there was one.
+    pub piece_length: Option<u32>,
+    /// How many hosts will be sent the metainfo.
+    pub hosts: usize,
+}
+
+/// What a payload holds, before it is packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Its paths, the root included.
+    pub entries: u64,
+    /// What rules left out; a folder stands for all in it.
+    pub ignored: Vec<String>,
+}
+
+/// A packed payload.
+#[derive(Debug)]
+pub struct Packed {
+    /// Its file; its name is that in the metainfo, its folder holds nothing else.
+    pub artifact: PathBuf,
+    /// What the release is.
+    pub manifest: Manifest,
+    /// Its SHA-256, the release's identity.
+    pub manifest_hash: [u8; 32],
+    /// What the swarm must know.
+    pub metainfo: Metainfo,
+    /// Bytes of the release's files.
+    pub bytes: u64,
+    /// Bytes of the artifact.
+    pub packed_bytes: u64,
+    /// Paths of the release, the root included.
+    pub entries: u64,
+    /// What rules left out; a folder stands for all in it.
+    pub ignored: Vec<String>,
+}
+
+/// How far packing is told, and asked whether to go on: bytes done, bytes in all.
+pub type PackProgress<'a> = &'a (dyn Fn(u64, u64) -> ControlFlow<()> + Sync);
+
+impl Packed {
+    /// Removes the artifact.
+    pub fn remove(&self) -> io::Result<()> {
+        self.artifact.parent().map_or(Ok(()), fs::remove_dir_all)
+    }
+}
+
+/// Looks at a payload without packing it.
+pub fn survey(source: &Path, options: &PackOptions) -> Result<Survey, PackError> {
+    let (tree, _) = read_payload(source, options)?;
+    Ok(Survey { bytes: tree.size().0, entries: tree.items.len() as u64, ignored: tree.ignored })
+}
+
+/// Packs a file or folder. Memory does not grow with its size; all cores are used. Not to be called from a rayon thread.
+pub fn pack(source: &Path, options: &PackOptions, progress: PackProgress<'_>) -> Result<Packed, PackError> {
+    let (mut tree, name) = read_payload(source, options)?;
+    check_space(&tree, &options.cache_dir)?;
+    let folder = options.cache_dir.join(format!("artifact-{}", super::hex(&options.salt)));
+    let artifact = folder.join(&name);
+    make_cache(&folder)?;
+    let packed = write(&mut tree, &artifact, progress).and_then(|(manifest, length)| {
+        tree.check_unchanged()?;
+        let piece_length = options.piece_length.unwrap_or_else(|| choose_piece_length(length, options.hosts));
+        let hashes = hash_pieces(&artifact, length, piece_length)?;
+        let metainfo = Metainfo::new(&name, length, piece_length, hashes, &options.salt)?;
+        Ok((manifest, metainfo))
+    });
+    let (manifest, metainfo) = packed.inspect_err(|_| {
+        let _ = fs::remove_dir_all(&folder);
+    })?;
+    Ok(Packed {
+        artifact,
+        manifest_hash: manifest.hash(),
+        bytes: manifest.bytes(),
+        entries: manifest.entries().len() as u64,
+        manifest,
+        packed_bytes: metainfo.length,
+        metainfo,
+        ignored: tree.ignored,
+    })
+}
+
+/// The payload as a tree, and the artifact's name.
+fn read_payload(source: &Path, options: &PackOptions) -> Result<(Tree, String), PackError> {
+    let metadata = fs::metadata(source).map_err(PackError::io("read", source))?;
+    let own_name = payload_name(source)?;
+    // What is named is shipped, also when it is a link to it.
+    let real = fs::canonicalize(source).map_err(PackError::io("read", source))?;
+    let tree = if metadata.is_dir() {
+        if options.unpack == Unpack::Never {
+            return Err(PackError::Folder(source.to_owned()));
+        }
+        scan_folder(&real, &options.ignore)?
+    } else {
+        let unpacked = match options.unpack {
+            Unpack::Always => {
+                make_cache(&options.cache_dir)?;
+                read_archive(&real, &options.cache_dir)?
+            }
+            _ => None,
+        };
+        unpacked.map_or_else(|| scan_file(&real, &own_name), Ok)?
+    };
+    Ok((tree, artifact_name(&own_name)))
+}
+
+/// A file name that every BitTorrent client takes.
+fn artifact_name(payload: &[u8]) -> String {
+    const MOST: usize = 100;
+    let plain = |c: char| if c.is_control() || matches!(c, '/' | '\\' | '\u{fffd}') { '_' } else { c };
+    let name: String = String::from_utf8_lossy(payload).chars().take(MOST / 4).map(plain).collect();
+    format!("{name}.murder")
+}
+
+fn make_cache(folder: &Path) -> Result<(), PackError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder).map_err(PackError::io("make the folder", folder))
+}
+
+fn check_space(tree: &Tree, cache: &Path) -> Result<(), PackError> {
+    let paths: u64 = tree.items.iter().map(|item| item.path.len() as u64).sum();
+    let index = paths * 4 + tree.items.len() as u64 * INDEX_SPACE.0 + INDEX_SPACE.1;
+    let needed = tree.size().1 + index;
+    let there = cache.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(there)
+        .map_err(|errno| PackError::io("ask for the space of", there)(errno.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if needed > free {
+        return Err(PackError::Space { path: cache.to_owned(), free, needed });
+    }
+    Ok(())
+}
+
+/// Writes the artifact: its manifest and its length.
+fn write(tree: &mut Tree, path: &Path, progress: PackProgress<'_>) -> Result<(Manifest, u64), PackError> {
+    let written = || PackError::io("write", path);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(PackError::io("create", path))?;
+    file.write_all(&[0; Header::BYTES]).map_err(written())?;
+    let (manifest, table, index_at) = write_frames(tree, &file, path, progress)?;
+    let (index, mut header) = index(tree, &manifest, &table).map_err(written())?;
+    header.index_at = index_at;
+    file.write_all(&index).map_err(written())?;
+    file.write_all_at(&header.to_bytes(), 0).map_err(written())?;
+    Ok((manifest, index_at + index.len() as u64))
+}
+
+/// A frame as it is stored, and whether it is compressed.
+type Stored = (Vec<u8>, bool);
+
+/// Reads all files in order, while other cores compress what was read and a thread writes it, in order too.
+fn write_frames(
+    tree: &mut Tree,
+    file: &File,
+    path: &Path,
+    progress: PackProgress<'_>,
+) -> Result<(Manifest, Vec<u8>, u64), PackError> {
+    // Every core has a frame to work on while the next one is read; more would only take memory.
+    let (queue, frames) = sync_channel(rayon::current_num_threads() + 1);
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || store(&frames, file));
+        let mut framer = Framer { frame: Vec::with_capacity(FRAME), queue };
+        let manifest = read_files(tree, &mut framer, progress);
+        framer.send();
+        drop(framer);
+        let stored = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // A full disk stops the reader too; the cause is told, not the consequence.
+        let (table, end) = stored.map_err(PackError::io("write", path))?;
+        Ok((manifest?, table, end))
+    })
+}
+
+fn store(frames: &Receiver<Receiver<io::Result<Stored>>>, mut file: &File) -> io::Result<(Vec<u8>, u64)> {
+    let mut table = Vec::new();
+    let mut end = Header::BYTES as u64;
+    for frame in frames {
+        let (bytes, compressed) = frame.recv().map_err(io::Error::other)??;
+        file.write_all(&bytes)?;
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        table.extend((length | if compressed { COMPRESSED } else { 0 }).to_le_bytes());
+        end += bytes.len() as u64;
+    }
+    Ok((table, end))
+}
+
+/// Cuts contents into frames.
+struct Framer {
+    frame: Vec<u8>,
+    queue: SyncSender<Receiver<io::Result<Stored>>>,
+}
+
+impl Framer {
+    /// Takes bytes; `false` when nobody wants them any more.
+    fn add(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(FRAME - self.frame.len()));
+            self.frame.extend(now);
+            bytes = later;
+            if self.frame.len() == FRAME && !self.send() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn send(&mut self) -> bool {
+        let frame = std::mem::replace(&mut self.frame, Vec::with_capacity(FRAME));
+        if frame.is_empty() {
+            return true;
+        }
+        let (done, result) = sync_channel(1);
+        rayon::spawn(move || {
+            let _ = done.send(compress(frame));
+        });
+        self.queue.send(result).is_ok()
+    }
+}
+
+/// Depends on the bytes alone, so that the same tree gives the same artifact everywhere.
+fn compress(frame: Vec<u8>) -> io::Result<Stored> {
+    let compressed = zstd::bulk::compress(&frame, LEVEL)?;
+    let worth = compressed.len() < frame.len() - frame.len() / WORTH;
+    Ok(if worth { (compressed, true) } else { (frame, false) })
+}
+
+fn read_files(
+    tree: &mut Tree,
+    framer: &mut Framer,
+    progress: PackProgress<'_>,
+) -> Result<Manifest, PackError> {
+    let total = tree.size().0;
+    let mut done = 0;
+    let mut buffer = vec![0; READ];
+    let mut entries = Vec::with_capacity(tree.items.len());
+    for item in &tree.items {
+        let kind = match &item.kind {
+            ItemKind::Directory { mode } => EntryKind::Directory { mode: *mode },
+            ItemKind::Symlink { target } => EntryKind::Symlink { target: target.clone() },
+            ItemKind::HardLink { target } => EntryKind::HardLink { target: target.clone() },
+            ItemKind::File { mode, size, source, .. } => {
+                let at = as_path(&item.path);
+                let mut input = tree.contents.open(source, *size, at)?;
+                let mut hash = Sha256::default();
+                let mut left = *size;
+                loop {
+                    let read = input.read(&mut buffer).map_err(PackError::io("read", at))?;
+                    if read as u64 > left || (read == 0 && left > 0) {
+                        return Err(PackError::Changed(at.to_owned()));
+                    }
+                    if read == 0 {
+                        break;
+                    }
+                    hash.update(&buffer[..read]);
+                    (left, done) = (left - read as u64, done + read as u64);
+                    if !framer.add(&buffer[..read]) || progress(done, total).is_break() {
+                        return Err(PackError::Cancelled);
+                    }
+                }
+                EntryKind::File { mode: *mode, size: *size, sha256: hash.finish() }
+            }
+        };
+        entries.push(Entry { path: item.path.clone(), kind });
+    }
+    Ok(Manifest::new(entries))
+}
+
+/// The index, and a header that only lacks the place of it.
+fn index(tree: &Tree, manifest: &Manifest, table: &[u8]) -> io::Result<(Vec<u8>, Header)> {
+    let mtimes: Vec<u8> = tree.items.iter().flat_map(|item| item.mtime.to_bytes()).collect();
+    let mut index = squeeze(&manifest.to_bytes())?;
+    let manifest = index.len() as u64;
+    index.extend(squeeze(&mtimes)?);
+    let mtimes = index.len() as u64 - manifest;
+    index.extend(table);
+    let index_sha256 = Sha256::of(&index);
+    Ok((index, Header { index_at: 0, manifest, mtimes, frames: table.len() as u64, index_sha256 }))
+}
+
+fn squeeze(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.window_log(INDEX_WINDOW_LOG)?;
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// SHA-1 of every piece, on all cores.
+fn hash_pieces(path: &Path, length: u64, piece_length: u32) -> Result<Vec<[u8; 20]>, PackError> {
+    let file = File::open(path).map_err(PackError::io("read", path))?;
+    let pieces = length.div_ceil(u64::from(piece_length));
+    let hashes = (0..pieces).into_par_iter().map_init(Vec::new, |buffer, piece| {
+        let at = piece * u64::from(piece_length);
+        let size = (length - at).min(u64::from(piece_length));
+        buffer.resize(usize::try_from(size).map_err(io::Error::other)?, 0);
+        file.read_exact_at(buffer, at)?;
+        Ok(sha1(buffer))
+    });
+    hashes.collect::<io::Result<_>>().map_err(PackError::io("read", path))
+}

@@ -1,0 +1,49 @@
+use crate::deploy::StateName;
+
+/// How text is dressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// With colours, for a terminal.
+    pub color: bool,
+    /// With no character beyond ASCII.
+    pub ascii: bool,
+}
+
+/// What a piece of text means; each has a colour of the terminal's own sixteen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ink {
+    Good,
+    Bad,
+    Warn,
+    Moving,
+    Dim,
+    Strong,
+}
+
+impl Style {
+    pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Good => "32",
+            Ink::Bad => "31",
+            Ink::Warn => "33",
+            Ink::Moving => "36",
+            Ink::Dim => "2",
+            Ink::Strong => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    pub(super) fn state(&self, state: StateName) -> (&'static str, Ink) {
+        let (glyph, ascii, ink) = match state {
+            StateName::Active | StateName::Staged => ("✓", "+", Ink::Good),
+            StateName::Failed => ("✗", "x", Ink::Bad),
+            StateName::Cancelled | StateName::Skipped => ("-", "-", Ink::Dim),
+            StateName::Queued => ("·", ".", Ink::Dim),
+            _ => ("▸", ">", Ink::Moving),
+        };
+        (if self.ascii { ascii } else { glyph }, ink)
+    }
+}

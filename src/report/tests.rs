@@ -1,0 +1,291 @@
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::control::{Failure, FailureKind, HostId, LogLevel, Phase, RunId};
+use crate::deploy::{Body, Event, HostState, Plan};
+use crate::fleet::FleetState;
+use crate::journal::script::{self, START, Script};
+
+/// A place that many may write to and that is read afterwards.
+#[derive(Clone, Default)]
+pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn style() -> Style {
+    Style::default()
+}
+
+fn options() -> PlainOptions {
+    PlainOptions { style: style(), verbose: false, columns: None, ci: Ci::None }
+}
+
+fn plain(options: PlainOptions, events: &[Event]) -> String {
+    let page = Page::default();
+    let mut face = Plain::new(page.clone(), options);
+    events.iter().for_each(|event| face.event(event));
+    assert_eq!(face.trouble(), None);
+    page.text()
+}
+
+fn json(events: &[Event]) -> (String, String) {
+    let (out, err) = (Page::default(), Page::default());
+    let mut face = Json::new(out.clone(), err.clone(), style(), false);
+    events.iter().for_each(|event| face.event(event));
+    (out.text(), err.text())
+}
+
+fn fleet(events: &[Event]) -> FleetState {
+    let mut fleet = FleetState::new();
+    events.iter().for_each(|event| fleet.apply(event));
+    fleet
+}
+
+fn runs() -> [(&'static str, Vec<Event>); 5] {
+    [
+        ("success", script::success()),
+        ("some_failed", script::some_failed()),
+        ("stopped", script::stopped()),
+        ("held", script::held()),
+        ("demo", script::demo()),
+    ]
+}
+
+#[test]
+fn plain_tells_each_change_of_state_and_ends_with_the_summary() {
+    for (name, events) in runs() {
+        insta::assert_snapshot!(format!("plain_{name}"), plain(options(), &events));
+    }
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    for (name, events) in runs() {
+        insta::assert_snapshot!(format!("json_{name}"), json(&events).0);
+    }
+}
+
+#[test]
+fn quiet_prints_the_summary_alone_and_so_does_json_beside_its_lines() {
+    for (name, events) in runs() {
+        let page = Page::default();
+        let mut face = Quiet::new(page.clone(), style());
+        events.iter().for_each(|event| face.event(event));
+        let alone = summary(&fleet(&events), &style());
+        assert_eq!(page.text(), alone);
+        assert_eq!(json(&events).1, alone);
+        assert!(plain(options(), &events).ends_with(&alone));
+        insta::assert_snapshot!(format!("summary_{name}"), alone);
+    }
+}
+
+#[test]
+fn the_summary_of_a_killed_run_says_so() {
+    let mut events = script::some_failed();
+    events.truncate(60);
+    insta::assert_snapshot!(summary(&fleet(&events), &style()));
+    assert_eq!(summary(&FleetState::new(), &style()), "");
+}
+
+#[test]
+fn the_summary_without_activation_says_how_to_activate() {
+    let mut events = script::held();
+    events.retain(|event| !matches!(event.body, Body::Stopping { .. }));
+    events[0].body = Body::Planned(Box::new(Plan { activate: false, ..script::plan(4) }));
+    for event in &mut events {
+        if let Body::Resting(summary) | Body::Finished(summary) = &mut event.body {
+            summary.exit = 0;
+        }
+    }
+    insta::assert_snapshot!(summary(&fleet(&events), &style()));
+}
+
+#[test]
+fn hosts_that_failed_alike_are_one_entry_with_folded_names() {
+    let mut script = Script::new(script::plan(60));
+    script.started();
+    let lost = Failure::new(Phase::Fetching, FailureKind::Lost, "the connection ended");
+    let full = Failure {
+        detail: (1..9).map(|line| format!("word {line}")).collect(),
+        ..Failure::new(Phase::Checking, FailureKind::DiskFull, "/srv has too little space for 231 MB")
+    };
+    for id in 3..43 {
+        script.host(id, 1, HostState::Fetching).host(id, 1, HostState::Failed(lost.clone()));
+        script.host(id, 2, HostState::Checking).host(id, 2, HostState::Failed(full.clone()));
+    }
+    for id in (0..60).step_by(2).filter(|id| !(3..43).contains(id)) {
+        script.host(id, 1, HostState::Failed(lost.clone()));
+    }
+    let text = summary(&fleet(&script.events), &style());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_status_comes_each_ten_seconds_and_none_when_nothing_moves() {
+    let page = Page::default();
+    let mut face = Plain::new(page.clone(), options());
+    let mut script = Script::new(script::plan(2));
+    script.fetch(&[0, 1], 1, 0);
+    script.events.iter().for_each(|event| face.event(event));
+    (0..35).for_each(|second| face.tick(START + second * 1000));
+    let statuses = |page: &Page| page.text().lines().filter(|line| line.contains(" status ")).count();
+    assert_eq!(statuses(&page), 3);
+    let mut script = Script::new(script::plan(2));
+    script.after(40_000).host(0, 1, HostState::Cancelled).host(1, 1, HostState::Active);
+    script.events[1..].iter().for_each(|event| face.event(event));
+    let before = statuses(&page);
+    (40..95).for_each(|second| face.tick(START + second * 1000));
+    assert_eq!(statuses(&page), before, "all hosts are final");
+}
+
+#[test]
+fn only_a_terminal_gets_a_line_that_is_rewritten() {
+    let events = script::some_failed();
+    assert!(!plain(options(), &events).contains(['\r', '\u{1b}']));
+    let text = plain(PlainOptions { columns: Some(|| 60), ..options() }, &events);
+    let mut terminal = vt100::Parser::new(400.try_into().unwrap(), 60.try_into().unwrap(), 0);
+    terminal.process(text.replace('\n', "\r\n").as_bytes());
+    let screen = terminal.screen().contents();
+    assert!(text.contains('\r'));
+    let rewritten = |text: &str| text.lines().filter(|line| line.contains(" of 6 hosts;")).count();
+    assert_eq!(rewritten(&screen), 0, "no remains of the status:\n{screen}");
+    assert!(screen.contains("recorded"));
+}
+
+#[test]
+fn colours_and_glyphs_beyond_ascii_are_there_when_asked_for() {
+    let events = script::some_failed();
+    let colored = plain(PlainOptions { style: Style { color: true, ..style() }, ..options() }, &events);
+    assert!(colored.contains("\u{1b}[31m✗ failed"));
+    let ascii = plain(PlainOptions { style: Style { ascii: true, ..style() }, ..options() }, &events);
+    assert!(ascii.is_ascii(), "{:?}", ascii.chars().find(|char| !char.is_ascii()));
+    assert!(ascii.contains("x failed"));
+}
+
+#[test]
+fn github_and_gitlab_get_their_folds() {
+    let events = script::some_failed();
+    let only_commands = |text: String| -> String {
+        text.lines()
+            .filter(|line| line.contains("::") || line.contains("section_"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let github = plain(PlainOptions { ci: Ci::GitHub, ..options() }, &events);
+    insta::assert_snapshot!("github", only_commands(github));
+    let gitlab = plain(PlainOptions { ci: Ci::GitLab, ..options() }, &events);
+    insta::assert_snapshot!("gitlab", only_commands(gitlab).replace('\u{1b}', "ESC").replace('\r', "CR"));
+}
+
+#[test]
+fn what_a_host_says_reaches_no_terminal_as_it_is() {
+    let mut script = Script::new(Plan { run: RunId("r".into()), ..script::plan(1) });
+    script.log(Some(0), LogLevel::Warn, "\u{1b}[2J::error::\n##[add-mask]x");
+    let text = plain(PlainOptions { ci: Ci::GitHub, ..options() }, &script.events);
+    assert!(!text.contains('\u{1b}') && !text.contains("##["), "{text}");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("::error")), "{text}");
+}
+
+#[test]
+fn json_begins_with_run_started_though_hosts_move_before_it_is_known() {
+    let mut script = Script::new(script::plan(2));
+    script.host(0, 1, HostState::Connecting).log(None, LogLevel::Info, "early");
+    script.after(2000).started();
+    let (out, _) = json(&script.events);
+    let types: Vec<String> = out
+        .lines()
+        .map(|line| {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            object["type"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(types, ["run_started", "host_state", "log"]);
+}
+
+#[test]
+fn json_begins_with_run_started_also_when_packing_failed() {
+    let mut script = Script::new(script::plan(1));
+    script.log(None, LogLevel::Error, "cannot read ./dist/x: permission denied");
+    let events = script.finish(script::summary(1, 0, 0, 0, 1));
+    let (out, _) = json(&events);
+    assert!(out.lines().next().unwrap().contains("\"type\":\"run_started\""));
+    assert!(out.lines().last().unwrap().contains("\"type\":\"run_finished\""));
+}
+
+#[test]
+fn progress_comes_at_most_once_a_second_a_host() {
+    let mut script = Script::new(script::plan(2));
+    script.started().fetch(&[0, 1], 1, 0);
+    for step in 0..50 {
+        script.after(130).progress(step % 2, u64::from(step), 1);
+    }
+    let (out, _) = json(&script.events);
+    let mut last = std::collections::HashMap::new();
+    let mut lines = 0;
+    for line in out.lines().filter(|line| line.contains("\"progress\"")) {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let ts = object["ts"].as_str().unwrap();
+        let ms = ts[17..19].parse::<u64>().unwrap() * 1000 + ts[20..23].parse::<u64>().unwrap();
+        let host = object["host"].as_str().unwrap().to_owned();
+        if let Some(before) = last.insert(host, ms) {
+            assert!(ms >= before + 1000, "{line}");
+        }
+        lines += 1;
+    }
+    assert!(lines >= 10, "{lines} lines in 6.5 s for two hosts");
+}
+
+struct Closed(io::ErrorKind);
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {
+    for (kind, is_trouble) in [(io::ErrorKind::BrokenPipe, false), (io::ErrorKind::StorageFull, true)] {
+        let faces: [Box<dyn Face>; 3] = [
+            Box::new(Plain::new(Closed(kind), options())),
+            Box::new(Json::new(Closed(kind), io::sink(), style(), false)),
+            Box::new(Quiet::new(Closed(kind), style())),
+        ];
+        for mut face in faces {
+            script::success().iter().for_each(|event| face.event(event));
+            face.tick(START + 100_000);
+            assert_eq!(face.trouble().is_some(), is_trouble, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_is_none_of_the_plan_breaks_nothing() {
+    let mut script = Script::new(script::plan(1));
+    script.started().host(7, 1, HostState::Connecting).progress(7, 1, 1);
+    script.push(Body::Activated { host: HostId::SEEDER, at: START });
+    let events = script.finish(script::summary(0, 1, 0, 0, 0));
+    assert!(plain(options(), &events).contains(" ? "));
+    assert!(json(&events).0.contains("\"?\""));
+}

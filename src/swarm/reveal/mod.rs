@@ -1,0 +1,8 @@
+//! Which pieces the seeder offers to whom, so that each leaves it once. Pure: no clock, no socket.
+
+mod queue;
+mod rarity;
+#[cfg(test)]
+mod tests;
+
+pub use queue::{MAX_FEEDS, Reveal, WINDOW, window};

@@ -1,0 +1,43 @@
+use super::Mistake;
+
+/// How a scalar is read: what a user may write, in words, and the reader. A reader that has nothing to add to
+/// `expected` fails with `None`.
+#[derive(Debug)]
+pub struct Kind<T> {
+    /// Completes the sentence "expected …".
+    pub expected: &'static str,
+    /// The reader.
+    pub parse: fn(&str) -> Result<T, Option<Mistake>>,
+}
+
+impl<T> Kind<T> {
+    /// Reads the value of `key`.
+    pub fn read(&self, key: &str, text: &str) -> Result<T, Mistake> {
+        (self.parse)(text).map_err(|mistake| {
+            let headline = if text.is_empty() {
+                format!("`{key}` is empty")
+            } else {
+                format!("`{}` is no value for `{key}`", shorten(text))
+            };
+            mistake.unwrap_or_else(|| Mistake::new(text, headline)).expected(self.expected)
+        })
+    }
+
+    /// Reads a command line's argument, whose name and text clap prints itself.
+    pub fn read_argument(&self, text: &str) -> Result<T, Mistake> {
+        (self.parse)(text).map_err(|mistake| match mistake {
+            Some(mistake) => mistake.expected(self.expected),
+            None => Mistake::new(text, format!("expected {}", self.expected)),
+        })
+    }
+}
+
+/// So much of a text as fits a headline.
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! The screen: a run's events in, pictures out; keys in, commands out.
+
+mod action;
+mod app;
+mod commandline;
+mod cursor;
+mod drive;
+mod hostlist;
+mod input;
+mod keymap;
+mod notify;
+mod options;
+mod orders;
+mod preview;
+mod run;
+mod source;
+mod svg;
+mod symbols;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod ui;
+mod update;
+mod view;
+
+pub use action::{Action, View};
+pub use keymap::{Keymap, KeymapError, Section};
+pub use notify::Notify;
+pub use options::{FPS_LOCAL, FPS_SSH, TuiOptions, locale_is_utf8};
+pub use preview::Preview;
+pub use run::{Ended, TuiEnd, TuiError, replay, run};
+pub use source::ReplayStart;
+pub use theme::{ThemeName, UnknownTheme};

@@ -1,0 +1,233 @@
+use std::fmt::Write as _;
+
+use crate::control::HostId;
+use crate::deploy::{Command, StateName};
+use crate::fleet::{FleetState, fold_names};
+use crate::units::plural;
+
+use super::app::{App, Effect, Exit};
+use super::ui::{Confirm, Modal, Then};
+
+/// Names in a question, columns; more are counted.
+const NAMES: usize = 60;
+
+impl App {
+    /// Asks for a yes before something that cannot be taken back.
+    fn confirm(&mut self, question: String, lines: Vec<String>, then: Then) {
+        self.ui.modal = Some(Modal::Confirm(Confirm { question, lines, then }));
+    }
+
+    pub(super) fn send(&mut self, command: Command, said: String) {
+        if !self.live_run {
+            self.complain("this is a replay: nothing can be changed");
+            return;
+        }
+        self.outbox.push_back(command);
+        self.ui.hosts.clear_marks();
+        self.say(said);
+    }
+
+    pub(super) fn send_confirmed(&mut self, command: Command) {
+        let said = match &command {
+            Command::RetryFailed => "trying all failed hosts again".to_owned(),
+            Command::Cancel(ids) => format!("giving up {}; r tries again", self.names(ids)),
+            Command::Stop => "stopping: agents leave, locks are released".to_owned(),
+            Command::Activate => "activating what is staged".to_owned(),
+            Command::Rollback => "rolling back".to_owned(),
+            Command::Retry(ids) => format!("trying {} again", self.names(ids)),
+            _ => String::new(),
+        };
+        self.send(command, said);
+    }
+
+    /// Host names, folded, or their number if that is long.
+    fn names(&self, ids: &[HostId]) -> String {
+        let names = fold_names(ids.iter().map(|id| self.live.host_name(*id)));
+        if names.chars().count() <= NAMES { names } else { plural(ids.len(), "host") }
+    }
+
+    fn targets(&self, wanted: impl Fn(StateName) -> bool) -> Vec<HostId> {
+        let mut ids = self.ui.targets(self.shown());
+        ids.retain(|id| self.live.host(*id).is_some_and(|host| wanted(host.name())));
+        ids
+    }
+
+    pub(super) fn retry(&mut self) {
+        let ids = self.targets(|state| matches!(state, StateName::Failed | StateName::Cancelled));
+        if ids.is_empty() {
+            self.complain("nothing to retry here: only failed and cancelled hosts can be");
+            return;
+        }
+        let said = format!("trying {} again", self.names(&ids));
+        self.send(Command::Retry(ids), said);
+    }
+
+    pub(super) fn retry_failed(&mut self) {
+        let failed = self.live.counts().failed() as usize;
+        if failed == 0 {
+            self.complain("no host failed");
+            return;
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for cause in self.live.causes().list().iter().take(6) {
+            lines.push(format!("{:>5}  {}: {}", cause.hosts.len(), cause.kind, cause.message));
+        }
+        let question = format!("Retry {}?", plural(failed, "failed host"));
+        self.confirm(question, lines, Then::Send(Command::RetryFailed));
+    }
+
+    pub(super) fn cancel(&mut self) {
+        let ids = self.targets(|state| state == StateName::Queued || state.phase().is_some());
+        if ids.is_empty() {
+            self.complain("nothing to cancel here: no host of these is on its way");
+            return;
+        }
+        let lines = vec!["What they fetched stays; r tries them again.".to_owned()];
+        self.confirm(format!("Cancel {}?", self.names(&ids)), lines, Then::Send(Command::Cancel(ids)));
+    }
+
+    pub(super) fn stop(&mut self) {
+        if self.live.is_resting() {
+            self.complain("nothing to stop: every host is in its final state");
+            return;
+        }
+        self.confirm(
+            "Stop the deployment?".to_owned(),
+            what_a_stop_does(&self.live),
+            Then::Send(Command::Stop),
+        );
+    }
+
+    pub(super) fn activate(&mut self) {
+        let staged = self.live.counts().of(StateName::Staged) as usize;
+        let waiting = self.live.counts().in_flight() as usize;
+        if staged == 0 {
+            self.complain("nothing to activate: no host is staged");
+        } else if waiting == 0 {
+            self.send_confirmed(Command::Activate);
+        } else {
+            let lines =
+                vec![format!("{} still on the way; they are activated when they arrive.", are(waiting))];
+            let question = format!("Activate {} now?", plural(staged, "staged host"));
+            self.confirm(question, lines, Then::Send(Command::Activate));
+        }
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        let active = self.live.counts().of(StateName::Active) as usize;
+        if active == 0 {
+            self.complain("nothing to roll back: this run activated no host");
+            return;
+        }
+        let lines = vec!["Their link goes back to the release that was current before.".to_owned()];
+        self.confirm(format!("Roll back {}?", plural(active, "host")), lines, Then::Send(Command::Rollback));
+    }
+
+    pub(super) fn quit(&mut self) {
+        if !self.live_run || self.live.is_finished() || self.live.plan().is_none() {
+            self.exit = Some(Exit::Now);
+        } else if self.live.is_resting() {
+            self.outbox.push_back(Command::Stop);
+            self.exit = Some(Exit::WhenFinished);
+        } else if self.ui.leaving {
+            self.say("still stopping: agents leave; ^c ends at once");
+        } else {
+            let lines = what_a_stop_does(&self.live);
+            self.confirm("Quit?".to_owned(), lines, Then::Quit);
+        }
+    }
+
+    /// A clean stop, then out.
+    pub(super) fn leave(&mut self) {
+        self.outbox.push_back(Command::Stop);
+        self.ui.leaving = true;
+        self.exit = Some(Exit::WhenFinished);
+        self.say("stopping: agents leave, locks are released; ^c ends at once");
+    }
+
+    /// The first time a clean stop without a question, the second time the end.
+    pub(super) fn interrupt(&mut self) {
+        if !self.live_run || self.live.is_finished() {
+            self.exit = Some(Exit::Now);
+        } else if self.ui.leaving {
+            self.outbox.push_back(Command::Abort);
+            self.aborted = true;
+            self.exit = Some(Exit::Now);
+        } else {
+            self.leave();
+        }
+    }
+
+    pub(super) fn copy_hosts(&mut self) {
+        let ids = self.ui.targets(self.shown());
+        if ids.is_empty() {
+            self.complain("no host is selected");
+            return;
+        }
+        let names: Vec<&str> = ids.iter().map(|id| self.live.host_name(*id)).collect();
+        self.effects.push(Effect::Copy(names.join("\n")));
+        self.say(format!("copied {} (OSC 52)", self.names(&ids)));
+    }
+
+    pub(super) fn copy_error(&mut self) {
+        let fleet = self.shown();
+        let failed = |id: &HostId| fleet.host(*id).is_some_and(|host| host.failure().is_some());
+        let ids: Vec<HostId> = self.ui.targets(fleet).into_iter().filter(failed).collect();
+        let Some(first) = ids.first() else {
+            self.complain("no failed host is selected");
+            return;
+        };
+        let text = error_text(fleet, &ids);
+        let said = format!("copied the error of {} (OSC 52)", fleet.host_name(*first));
+        self.effects.push(Effect::Copy(text));
+        self.say(said);
+    }
+}
+
+fn are(count: usize) -> String {
+    format!("{} {}", plural(count, "host"), if count == 1 { "is" } else { "are" })
+}
+
+/// What becomes of the hosts when the run is stopped now.
+fn what_a_stop_does(fleet: &FleetState) -> Vec<String> {
+    let counts = fleet.counts();
+    let mut lines = Vec::new();
+    let (moving, staged, active) =
+        (counts.in_flight(), counts.of(StateName::Staged), counts.of(StateName::Active));
+    if moving > 0 {
+        let them = if moving == 1 { "it is" } else { "they are" };
+        lines.push(format!("{} on the way: {them} cancelled, verified pieces stay.", are(moving as usize)));
+    }
+    if staged > 0 && fleet.plan().is_some_and(|plan| plan.activate) {
+        lines.push(format!("{} staged and will not be activated.", are(staged as usize)));
+    }
+    if active > 0 {
+        lines.push(format!("{} active and will stay so.", are(active as usize)));
+    }
+    lines.push("Agents leave and locks are released; `murder retry last` goes on later.".to_owned());
+    lines
+}
+
+/// All that is known of the failures of some hosts, to be pasted into a report.
+fn error_text(fleet: &FleetState, ids: &[HostId]) -> String {
+    let mut text = String::new();
+    if let Some(plan) = fleet.plan() {
+        let _ = writeln!(text, "run {} tag {}", plan.run, plan.tag);
+    }
+    for id in ids {
+        let Some(host) = fleet.host(*id) else { continue };
+        let Some(failure) = host.failure() else { continue };
+        let _ = writeln!(
+            text,
+            "{} ({}): {failure} (while {}, attempt {})",
+            host.info.name, host.info.address, failure.phase, host.attempt
+        );
+        for attempt in host.attempts().iter() {
+            let _ = writeln!(text, "  attempt {}: {}", attempt.number, attempt.reason);
+        }
+        for line in &failure.detail {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}

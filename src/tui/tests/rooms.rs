@@ -1,0 +1,29 @@
+use std::path::Path;
+
+/// Words that may stand nowhere in the sources of a folder, its tests left out.
+fn assert_free_of(folder: &str, words: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("tests.rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for word in words {
+            assert!(!source.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_state_knows_no_terminal_and_no_clock() {
+    assert_free_of("src/fleet", &["ratatui", "crossterm", "tokio", "Instant::now", "SystemTime::now"]);
+}
+
+#[test]
+fn views_draw_and_do_nothing_else() {
+    assert_free_of(
+        "src/tui/view",
+        &["tokio", "std::fs", "russh", "librqbit", "Instant::now", "SystemTime::now", "Color::"],
+    );
+}

@@ -1,0 +1,230 @@
+use crate::control::{FailureKind, HostId, LogLevel};
+use crate::deploy::{Command, Question};
+use crate::fleet::{Cause, FleetState, Group, GroupKind};
+
+use super::action::View;
+use super::cursor::Cursor;
+use super::hostlist::HostList;
+use super::input::Input;
+use super::view::GridPlan;
+
+/// What is asked before something is done that cannot be taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Confirm {
+    /// The question, one line.
+    pub(super) question: String,
+    /// What a yes means, a line each.
+    pub(super) lines: Vec<String>,
+    /// What a yes does.
+    pub(super) then: Then,
+}
+
+/// What follows a yes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Then {
+    /// A command to the run.
+    Send(Command),
+    /// A clean stop, and out.
+    Quit,
+}
+
+/// What takes the keys instead of the view.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Modal {
+    /// The table of keys, scrolled by so many lines.
+    Help(u16),
+    /// A yes or no.
+    Confirm(Confirm),
+    /// The run's question to the user, and the answer so far.
+    Question(Question, Input),
+    /// The filter as it is typed, and what it was before.
+    Filter(Input, String),
+    /// The command line, and which completion is picked.
+    Command(Input, Option<usize>),
+}
+
+/// A line that says what a key did, for a few seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// The line.
+    pub(super) text: String,
+    /// When it goes, by the clock of the screen, milliseconds.
+    pub(super) until: u64,
+    /// It says that something did not work.
+    pub(super) wrong: bool,
+}
+
+/// Where the user is: which view, what is selected, what is being asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ui {
+    /// The view of the body.
+    pub(super) view: View,
+    /// The host that is open over it.
+    pub(super) detail: Option<HostId>,
+    /// Lines that its detail is scrolled by.
+    pub(super) detail_scroll: usize,
+    /// Hosts: query, order, selection, marks. The grid has the same selection.
+    pub(super) hosts: HostList,
+    /// The host whose cell of the grid is selected.
+    pub(super) grid_at: Option<HostId>,
+    /// The list of groups.
+    pub(super) groups: Cursor,
+    /// The list of causes.
+    pub(super) causes: Cursor,
+    /// The group that is selected, so that the selection stays with it.
+    pub(super) group: Option<(GroupKind, String)>,
+    /// The cause that is selected, so that the selection stays with it.
+    pub(super) cause: Option<(FailureKind, String)>,
+    /// The log, the newest line last.
+    pub(super) log: Cursor,
+    /// Whether the log has been scrolled away from its end.
+    pub(super) log_held: bool,
+    /// Lines of the log that match the filter, as positions in the ring.
+    pub(super) log_lines: Vec<usize>,
+    /// What they were made for: lines so far, the filter, whether only grave ones are wanted.
+    log_made_for: (u64, String, bool),
+    /// Cells of the grid.
+    pub(super) grid: GridPlan,
+    /// The swarm's matrix.
+    pub(super) swarm: Cursor,
+    /// What takes the keys.
+    pub(super) modal: Option<Modal>,
+    /// What the last key did.
+    pub(super) notice: Option<Notice>,
+    /// Whether the picture is held still.
+    pub(super) frozen: bool,
+    /// Whether the mouse is ours.
+    pub(super) mouse: bool,
+    /// Where a replay stands.
+    pub(super) replay: Option<ReplayBar>,
+    /// Whether the run is being left.
+    pub(super) leaving: bool,
+}
+
+/// Where a replay stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ReplayBar {
+    /// Milliseconds from the start.
+    pub(super) position: u64,
+    /// Milliseconds in all.
+    pub(super) length: u64,
+    /// Seconds of the run in a second.
+    pub(super) speed: f64,
+    /// Time stands still.
+    pub(super) paused: bool,
+}
+
+/// Racks and groups, those that need a person first, then those that are least done; else racks before groups, in order of
+/// the inventory.
+pub(super) fn sorted_groups(fleet: &FleetState) -> Vec<&Group> {
+    let mut groups: Vec<&Group> = fleet.groups().iter().collect();
+    let done = |group: &Group| u64::from(group.counts.done()) * 1000 / (group.hosts.len().max(1) as u64);
+    groups.sort_by_key(|group| {
+        (std::cmp::Reverse(group.counts.failed()), done(group), group.kind == GroupKind::Group)
+    });
+    groups
+}
+
+impl Ui {
+    /// The cause that is selected in the list of failures.
+    pub(super) fn selected_cause<'f>(&self, fleet: &'f FleetState) -> Option<&'f Cause> {
+        fleet.causes().list().get(self.causes.index).copied()
+    }
+
+    /// The group that is selected in the list of groups.
+    pub(super) fn selected_group<'f>(&self, fleet: &'f FleetState) -> Option<&'f Group> {
+        sorted_groups(fleet).get(self.groups.index).copied()
+    }
+
+    /// The host that is selected in the table or the grid.
+    pub(super) fn selected_host(&self, fleet: &FleetState) -> Option<HostId> {
+        match self.view {
+            View::Grid => self.grid_at.or_else(|| (!fleet.hosts().is_empty()).then_some(HostId(0))),
+            _ => self.hosts.host(),
+        }
+    }
+
+    /// The hosts that a command is about: of the open host, the cause or group, or the marked or selected ones.
+    pub(super) fn targets(&self, fleet: &FleetState) -> Vec<HostId> {
+        if let Some(id) = self.detail {
+            return vec![id];
+        }
+        if !self.hosts.marks.is_empty() {
+            return self.hosts.targets();
+        }
+        match self.view {
+            View::Failures => self.selected_cause(fleet).map(|cause| cause.hosts.iter().copied().collect()),
+            View::Groups => self.selected_group(fleet).map(|group| group.hosts.clone()),
+            View::Log => self.log_host(fleet).filter(|_| self.log_held).map(|id| vec![id]),
+            View::Grid => self.selected_host(fleet).map(|id| vec![id]),
+            View::Hosts => Some(self.hosts.targets()),
+            View::Swarm => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// The host that the selected line of the log is about.
+    pub(super) fn log_host(&self, fleet: &FleetState) -> Option<HostId> {
+        let line = self.log_lines.get(self.log.index)?;
+        fleet.log().get(*line)?.host
+    }
+
+    /// Keeps the list of the view that is open in line with the fleet; `height` is that of its rows.
+    pub(super) fn prepare_list(&mut self, fleet: &FleetState, height: usize) {
+        match self.view {
+            View::Groups => self.prepare_groups(fleet, height),
+            View::Failures => self.prepare_causes(fleet, height),
+            View::Log => self.prepare_log(fleet, height),
+            View::Swarm => self.swarm.fit(fleet.flows().racks().len(), height),
+            View::Hosts | View::Grid => {}
+        }
+    }
+
+    fn prepare_groups(&mut self, fleet: &FleetState, height: usize) {
+        let groups = sorted_groups(fleet);
+        let name = |group: &Group| (group.kind, group.name.clone());
+        self.groups.fit(groups.len(), height);
+        if let Some((kind, wanted)) = &self.group
+            && let Some(index) = groups.iter().position(|group| group.kind == *kind && group.name == *wanted)
+        {
+            self.groups.hold(index);
+        }
+        self.group = groups.get(self.groups.index).map(|group| name(group));
+    }
+
+    fn prepare_causes(&mut self, fleet: &FleetState, height: usize) {
+        let causes = fleet.causes().list();
+        self.causes.fit(causes.len(), height);
+        if let Some((kind, message)) = &self.cause
+            && let Some(index) =
+                causes.iter().position(|cause| cause.kind == *kind && cause.message == *message)
+        {
+            self.causes.hold(index);
+        }
+        self.cause = causes.get(self.causes.index).map(|cause| (cause.kind, cause.message.clone()));
+    }
+
+    fn prepare_log(&mut self, fleet: &FleetState, height: usize) {
+        let log = fleet.log();
+        let query = &self.hosts.query;
+        let made_for =
+            (log.dropped() + log.len() as u64, query.filter.text().to_lowercase(), query.failures_only);
+        if self.log_made_for != made_for {
+            let (_, filter, grave) = &made_for;
+            self.log_lines.clear();
+            let shown = log.iter().enumerate().filter(|(_, line)| {
+                let name = line.host.map_or("", |id| fleet.host_name(id));
+                (!grave || line.level >= LogLevel::Warn)
+                    && (filter.is_empty()
+                        || name.to_lowercase().contains(filter)
+                        || line.message.to_lowercase().contains(filter))
+            });
+            self.log_lines.extend(shown.map(|(index, _)| index));
+            self.log_made_for = made_for;
+        }
+        self.log.fit(self.log_lines.len(), height);
+        if !self.log_held {
+            self.log.go(usize::MAX);
+        }
+    }
+}

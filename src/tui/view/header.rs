@@ -1,0 +1,255 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::deploy::StateName;
+use crate::fleet::{Counts, Eta, FleetState};
+use crate::units::{format_bytes, format_clock, format_rate};
+
+use super::frame::Scene;
+use super::layout::{Areas, Size};
+use super::pen::{Pen, level, number};
+
+/// A piece of a line.
+type Part<'a> = (Cow<'a, str>, Style);
+
+/// The run in three lines.
+pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
+    if areas.header.height >= 3 {
+        title(scene, &mut scene.pen(buffer, areas.header, 0), areas.size);
+    }
+    let line = areas.header.height.saturating_sub(2);
+    bar(scene, &mut scene.pen(buffer, areas.header, line));
+    counts(scene, &mut scene.pen(buffer, areas.header, line + 1), areas.size);
+}
+
+fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
+    let theme = scene.theme;
+    pen.put("murder", theme.strong.patch(theme.accent)).skip(2);
+    let Some(plan) = scene.fleet.plan() else {
+        pen.put("getting ready", theme.muted);
+        return;
+    };
+    let times = times(scene, size);
+    let room = pen.room().saturating_sub(width(&times) + 2);
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    if !matches!(plan.command.as_str(), "deploy" | "demo") || plan.tag.is_empty() {
+        parts.push((format!("{} ", plan.command).into(), theme.text));
+    }
+    let payload = plan.payload.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if !payload.is_empty() && size >= Size::Medium {
+        parts.push((format!("{payload} ").into(), theme.text));
+    }
+    parts.push((plan.tag.as_str().into(), theme.strong));
+    let mut whole = format!(" {} {}", scene.symbols.arrow, hosts(scene.fleet.hosts().len()));
+    if let Some(info) = scene.fleet.info().filter(|info| info.packed_bytes > 0) {
+        whole.push_str(&format!(" {} {}", scene.symbols.dot, format_bytes(info.packed_bytes)));
+    }
+    parts.push((whole.into(), theme.muted));
+    let end = pen.x() + room;
+    for (text, style) in &parts {
+        pen.put_within(end.saturating_sub(pen.x()), text, *style);
+    }
+    pen.end_with(&times);
+}
+
+/// Time so far, and how that compares to the least possible.
+fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
+    let (fleet, theme, now) = (scene.fleet, scene.theme, scene.now);
+    let mut parts: Vec<Part<'a>> = Vec::new();
+    if let Some(replay) = &scene.ui.replay {
+        let state = if replay.paused { "paused" } else { "replay" };
+        let clock = |millis| format_clock(Duration::from_millis(millis));
+        let text = format!(
+            "{state} {}{} {} of {}   ",
+            replay.speed,
+            scene.symbols.times,
+            clock(replay.position),
+            clock(replay.length)
+        );
+        parts.push((text.into(), theme.warn));
+    }
+    if scene.ui.frozen {
+        parts.push((
+            format!(
+                "frozen {} {} goes on   ",
+                scene.symbols.dot,
+                scene.keymap.key(crate::tui::action::Action::Freeze)
+            )
+            .into(),
+            theme.warn,
+        ));
+    }
+    if let Some(reason) = fleet.stopping().filter(|_| !fleet.is_resting()) {
+        parts.push((format!("stopping: {reason}   ").into(), theme.warn));
+    }
+    if fleet.is_resting() {
+        let well = fleet.counts().failed() + fleet.counts().left_out() == 0;
+        parts.push(if well { ("done   ".into(), theme.ok) } else { ("ended   ".into(), theme.text) });
+    }
+    parts.push((format_clock(Duration::from_millis(fleet.elapsed_millis(now))).into(), theme.strong));
+    let long = size >= Size::Wide;
+    if let Some((done, total)) = fleet.packing() {
+        let percent = done as f64 * 100.0 / total.max(1) as f64;
+        parts.insert(0, (format!("packing {percent:.0} %   ").into(), theme.accent));
+    } else if let Some(ratio) = fleet.times_least() {
+        let words = if long { " the least possible" } else { " least" };
+        parts.push((
+            format!(" {} {ratio:.2} {}{words}", scene.symbols.dot, scene.symbols.times).into(),
+            theme.muted,
+        ));
+    } else if let Some(least) = fleet.least_seconds() {
+        let least = format_clock(Duration::from_secs_f64(least.min(1e9).ceil()));
+        let words = if long { "least possible" } else { "least" };
+        parts.push((format!(" {} {words} {least}", scene.symbols.dot).into(), theme.muted));
+    }
+    parts
+}
+
+fn bar(scene: &Scene<'_>, pen: &mut Pen<'_>) {
+    let (fleet, theme) = (scene.fleet, scene.theme);
+    let counts = fleet.counts();
+    let percent = format!("{:>3.0} %", (fleet.share() * 100.0).floor());
+    let columns = pen.room().saturating_sub(percent.width() as u16 + 1);
+    let hosts = f64::from(counts.total().max(1));
+    let of = |share: f64| (share * f64::from(columns)).floor() as u16;
+    let at_least_one = |count: u32| of(f64::from(count) / hosts).max(u16::from(count > 0)).min(columns);
+    let failed = at_least_one(counts.failed());
+    let room = columns - failed;
+    let done = of(f64::from(finished(fleet)) / hosts).min(room);
+    let share = of(fleet.share()).clamp(done, room.max(done));
+    let full = scene.symbols.full;
+    for column in 0..columns {
+        match column {
+            column if column < done => pen.put(full, theme.ok),
+            column if column < share => pen.put(full, theme.accent),
+            column if column < room => pen.put(scene.symbols.rest, theme.faint),
+            _ => pen.put(full, theme.fail),
+        };
+    }
+    pen.skip(1).put(&percent, theme.strong);
+}
+
+/// Hosts of which no more is expected.
+fn finished(fleet: &FleetState) -> u32 {
+    let activates = fleet.plan().is_none_or(|plan| plan.activate);
+    if activates { fleet.counts().of(StateName::Active) } else { fleet.counts().done() }
+}
+
+fn counts(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
+    let numbers = numbers(scene, size);
+    let long = count_parts(scene, scene.fleet.counts(), false);
+    let room = pen.room();
+    let fits = |parts: &[Part<'_>], other: &[Part<'_>]| width(parts) + width(other) + 3 <= room;
+    let short = count_parts(scene, scene.fleet.counts(), true);
+    let parts = if fits(&long, &numbers[..numbers.len().min(2)]) { long } else { short };
+    for (text, style) in &parts {
+        pen.put(text, *style);
+    }
+    // From the right, what matters most stays longest.
+    let mut numbers = &numbers[..];
+    while !numbers.is_empty() {
+        let spread: Vec<Part<'_>> = numbers.iter().rev().cloned().collect();
+        if pen.end_with(&spread) {
+            return;
+        }
+        numbers = &numbers[..numbers.len() - 1];
+    }
+}
+
+/// Counts by state, failures first. `short` puts states of one kind together.
+fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'static>> {
+    const STATES: [StateName; 13] = [
+        StateName::Failed,
+        StateName::Activating,
+        StateName::Unpacking,
+        StateName::Verifying,
+        StateName::Fetching,
+        StateName::Checking,
+        StateName::Launching,
+        StateName::Connecting,
+        StateName::Queued,
+        StateName::Staged,
+        StateName::Active,
+        StateName::Cancelled,
+        StateName::Skipped,
+    ];
+    let theme = scene.theme;
+    let mut list: Vec<(StateName, u32, &str)> = Vec::new();
+    for state in STATES {
+        let count = counts.of(state);
+        if short && state.phase().is_some() {
+            match list.iter_mut().find(|(known, ..)| known.phase().is_some()) {
+                Some((_, sum, _)) => *sum += count,
+                None => list.push((state, count, "moving")),
+            }
+        } else {
+            list.push((state, count, state.as_str()));
+        }
+    }
+    list.retain(|(_, count, _)| *count > 0);
+    let mut parts: Vec<Part<'static>> = Vec::new();
+    for (state, count, word) in list {
+        if !parts.is_empty() {
+            parts.push(("  ".into(), theme.text));
+        }
+        let style = theme.state(state);
+        let count_style = if state == StateName::Failed { theme.strong.patch(style) } else { theme.text };
+        parts.push((scene.symbols.state(state).into(), style));
+        parts.push((format!(" {}", number(count as usize)).into(), count_style));
+        parts.push((format!(" {word}").into(), if state == StateName::Failed { style } else { theme.muted }));
+    }
+    parts
+}
+
+/// Numbers of the whole swarm, the most important first; each with its distance to the one on its left.
+fn numbers(scene: &Scene<'_>, size: Size) -> Vec<Part<'static>> {
+    let (fleet, theme) = (scene.fleet, scene.theme);
+    let mut parts: Vec<Part<'static>> = Vec::new();
+    if let Some(eta) = fleet.eta() {
+        parts
+            .push((format!("   ETA {}", eta_text(eta, scene.now, scene.symbols.range)).into(), theme.strong));
+    }
+    let fetching = fleet.counts().of(StateName::Fetching) > 0;
+    if fetching {
+        parts.push((spark_text(scene, if size >= Size::Full { 24 } else { 12 }).into(), theme.accent));
+        parts.push((format!("   {} ", format_rate(fleet.totals().rate)).into(), theme.text));
+        if size == Size::Narrow {
+            parts.remove(parts.len() - 2);
+        }
+    }
+    if let Some(copies) = fleet.copies_sent().filter(|copies| *copies > 0.0) {
+        let words = if size >= Size::Full { "the seeder sent " } else { "seeder " };
+        parts.push((format!("   {words}{copies:.2} copies").into(), theme.muted));
+    }
+    if size >= Size::Full && fleet.totals().down > 0 {
+        parts.push((format!("   {} received", format_bytes(fleet.totals().down)).into(), theme.muted));
+    }
+    parts
+}
+
+fn spark_text(scene: &Scene<'_>, columns: usize) -> String {
+    let samples = scene.fleet.throughput();
+    let newest: Vec<u64> = samples.iter().rev().take(columns).copied().collect();
+    let top = samples.iter().max().copied().unwrap_or(0);
+    newest.into_iter().rev().map(|sample| level(scene.symbols, sample, top)).collect()
+}
+
+/// The end as seen from now, as a range until both estimates agree.
+pub(super) fn eta_text(eta: &Eta, now: u64, range: &str) -> String {
+    let past = now.saturating_sub(eta.at);
+    let clock = |millis: u64| format_clock(Duration::from_millis(millis.saturating_sub(past)));
+    let (low, high) = (clock(eta.low_ms), clock(eta.high_ms));
+    if eta.is_steady() || low == high { high } else { format!("{low}{range}{high}") }
+}
+
+fn hosts(count: usize) -> String {
+    format!("{} host{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+fn width(parts: &[Part<'_>]) -> u16 {
+    parts.iter().map(|(text, _)| text.width() as u16).sum()
+}

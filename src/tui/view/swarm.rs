@@ -1,0 +1,147 @@
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::units::{format_bytes, format_rate, plural};
+
+use super::frame::Scene;
+use super::layout::{Areas, Size};
+use super::pen::Pen;
+
+/// Columns of a cell of the matrix.
+const CELL: u16 = 8;
+/// Seconds of the seeder's rate.
+const SPARK: u16 = 40;
+
+/// The seeder, pieces by the number of their copies, and who feeds whom by rack.
+pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
+    let area = areas.body;
+    if scene.fleet.packed_bytes() == 0 {
+        scene.pen(buffer, area, 1).put("nothing is shipped yet", scene.theme.muted);
+        return;
+    }
+    let beside = areas.size >= Size::Wide;
+    let left_width = if beside { area.width / 2 } else { area.width };
+    let left = Rect { width: left_width, ..area };
+    let used = seeder(scene, buffer, left);
+    let rest = Rect { y: left.y + used, height: left.height.saturating_sub(used), ..left };
+    let pieces = pieces(scene, buffer, rest);
+    let right = if beside {
+        Rect { x: area.x + left_width, width: area.width - left_width, ..area }
+    } else {
+        let used = (used + pieces + 1).min(area.height);
+        Rect { y: area.y + used, height: area.height - used, ..area }
+    };
+    matrix(scene, buffer, right);
+}
+
+/// What the seeder did; returns the lines it took.
+fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
+    let (fleet, theme, dot) = (scene.fleet, scene.theme, scene.symbols.dot);
+    let seeder = fleet.seeder();
+    let copies = fleet.copies_sent().unwrap_or(0.0);
+    let mut pen = scene.pen(buffer, area, 0);
+    pen.put("Seeder", theme.strong).skip(2);
+    pen.put(&format!("{copies:.2} copies sent"), theme.text);
+    pen.put(
+        &format!(
+            " {dot} {} {dot} feeds {}",
+            format_bytes(seeder.sent),
+            plural(seeder.feeds as usize, "host")
+        ),
+        theme.muted,
+    );
+    let mut pen = scene.pen(buffer, area, 1);
+    let top = fleet.seeder_rates().iter().max().copied().unwrap_or(0);
+    let width = pen.room().min(SPARK).min(fleet.seeder_rates().len() as u16);
+    pen.spark(width, fleet.seeder_rates().iter().copied(), top, theme.accent).skip(2);
+    pen.put(&format_rate(seeder.rate), theme.text);
+    let (words, style) = if seeder.may_leave {
+        ("may leave: the hosts hold all of it between them", theme.ok)
+    } else {
+        ("still needed: some pieces are nowhere else", theme.muted)
+    };
+    scene.pen(buffer, area, 2).put(words, style);
+    let totals = fleet.totals();
+    let share = |part: u64| part as f64 * 100.0 / totals.down.max(1) as f64;
+    let line = format!(
+        "{} received {dot} {:.1} % from the seeder {dot} {:.1} % twice",
+        format_bytes(totals.down),
+        share(seeder.sent.min(totals.down)),
+        share(totals.duplicate)
+    );
+    scene.pen(buffer, area, 3).put(&line, theme.muted);
+    5.min(area.height)
+}
+
+/// Pieces by copies; returns the lines it took.
+fn pieces(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
+    let theme = scene.theme;
+    let copies = &scene.fleet.seeder().copies;
+    scene.pen(buffer, area, 0).put("Pieces by copies", theme.strong);
+    let Some(last) = copies.len().checked_sub(1) else {
+        scene.pen(buffer, area, 1).put("none yet", theme.muted);
+        return 2.min(area.height);
+    };
+    let most = copies.iter().max().copied().unwrap_or(0).max(1);
+    let rows = copies.len().min(usize::from(area.height.saturating_sub(1)));
+    for (number, count) in copies.iter().enumerate().take(rows) {
+        let mut pen = scene.pen(buffer, area, number as u16 + 1);
+        let label = if number == last && last > 1 { format!("{number}+") } else { number.to_string() };
+        pen.right(3, &label, theme.muted).skip(1);
+        let width = pen.room().saturating_sub(8).min(40);
+        let style = if number == 0 { theme.warn } else { theme.accent };
+        let length = (f64::from(*count) * f64::from(width) / f64::from(most)).ceil() as u16;
+        pen.put(&scene.symbols.full.repeat(usize::from(length.min(width))), style).skip(1);
+        if *count > 0 {
+            pen.put(&count.to_string(), theme.muted);
+        }
+    }
+    rows as u16 + 1
+}
+
+/// Bytes between racks, a row for who sends and a column for who gets.
+fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
+    let (theme, flows) = (scene.theme, scene.fleet.flows());
+    let racks = flows.racks();
+    let name = |rack: usize| match racks.get(rack).map(String::as_str) {
+        Some("") => "hosts",
+        Some(name) => name,
+        None => "seeder",
+    };
+    let mut pen = scene.pen(buffer, area, 0);
+    pen.put("Who feeds whom", theme.strong).put("  row sends, column gets", theme.muted);
+    let label =
+        (0..racks.len()).map(|rack| name(rack).chars().count()).max().unwrap_or(0).clamp(6, 14) as u16;
+    let columns = usize::from(area.width.saturating_sub(label + 3) / CELL).min(racks.len());
+    let first = scene.ui.swarm.index.min(racks.len().saturating_sub(1));
+    let mut pen = scene.pen(buffer, area, 1);
+    pen.skip(label);
+    for rack in 0..columns {
+        pen.right(CELL, name(rack), theme.muted);
+    }
+    let (rows, largest) = (usize::from(area.height.saturating_sub(2)), flows.largest());
+    // The seeder first: it is one line, and where everything comes from.
+    let senders = std::iter::once(racks.len()).chain(first..racks.len());
+    for (line, from) in senders.take(rows).enumerate() {
+        let mut pen = scene.pen(buffer, area, line as u16 + 2);
+        pen.left(label, name(from), theme.muted);
+        (0..columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
+    }
+    if columns < racks.len() {
+        scene
+            .pen(buffer, area, 0)
+            .end_with(&[(format!("{columns} of {} racks", racks.len()).into(), theme.muted)]);
+    }
+}
+
+fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, bytes: u64, largest: u64) {
+    let share = bytes as f64 / largest.max(1) as f64;
+    let style = match share {
+        _ if bytes == 0 => scene.theme.faint,
+        share if share > 0.66 => scene.theme.accent,
+        share if share > 0.2 => scene.theme.text,
+        _ => scene.theme.muted,
+    };
+    let text = if bytes == 0 { scene.symbols.dot.to_owned() } else { format_bytes(bytes) };
+    pen.right(CELL, &text, style);
+}

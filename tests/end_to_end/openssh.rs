@@ -1,0 +1,51 @@
+use crate::support::host::{assert_active, assert_clean};
+use crate::support::sshd::Sshd;
+use crate::support::tree;
+
+fn deploys_with(configuration: &str) {
+    // Without OpenSSH's server the same way is tested against the fleet of the demo.
+    let Some(sshd) = Sshd::start(3, configuration) else { return };
+    let operator = sshd.operator();
+    tree::make(&operator.path("app"), 8 << 20);
+    for attempt in ["v1", "v2"] {
+        let done = operator.run(&["deploy", "app", "--tag", attempt, "--output", "json"]).exits(0);
+        for (name, dest) in sshd.names().into_iter().zip(sshd.dests()) {
+            assert_active(&dest, attempt, &operator.path("app"));
+            assert_clean(&dest);
+            assert_eq!(done.states(name).last().unwrap(), "active");
+        }
+        let sent = done.finished()["swarm"]["agent_bytes"].as_u64().unwrap();
+        assert_eq!(sent > 0, attempt == "v1", "the agent is sent once and found afterwards");
+    }
+}
+
+#[test]
+fn real_sshd_hosts_are_deployed_to() {
+    deploys_with("");
+}
+
+#[test]
+fn a_server_that_forbids_forwarding_is_fed_all_the_same() {
+    deploys_with("AllowTcpForwarding no");
+}
+
+#[test]
+fn a_server_that_allows_one_session_and_rekeys_often_is_enough() {
+    deploys_with("MaxSessions 1\nRekeyLimit 1M");
+}
+
+#[test]
+fn a_key_that_changed_is_refused_and_the_others_are_deployed_to() {
+    let Some(sshd) = Sshd::start(2, "") else { return };
+    let operator = sshd.operator();
+    tree::make(&operator.path("app"), 1 << 20);
+    let known = std::fs::read_to_string(operator.path("home/.ssh/known_hosts")).unwrap();
+    let (first, second) = known.trim_end().split_once('\n').unwrap();
+    let (first_host, second_host) = (first.split_once(' ').unwrap().0, second.split_once(' ').unwrap());
+    // The first host is known by the key of the second.
+    operator.knows(&format!("{first_host} {}\n{second}\n", second_host.1));
+    let done = operator.run(&["deploy", "app", "--tag", "v1", "--output", "json"]).exits(6);
+    assert_eq!(done.failures(), [(sshd.names()[0].to_owned(), "host_key".to_owned())]);
+    assert_active(&sshd.dests()[1], "v1", &operator.path("app"));
+    assert!(!sshd.dests()[0].exists());
+}
