@@ -93,10 +93,7 @@ impl Session {
 
     /// The connection has ended.
     pub fn is_closed(&self) -> bool {
-        match &self.inner.link {
-            Link::Russh(connection) => connection.is_closed(),
-            Link::Openssh(master) => master.is_closed(),
-        }
+        self.inner.is_closed()
     }
 
     /// Says goodbye and ends the connection for all clones.
@@ -109,6 +106,13 @@ impl Session {
 }
 
 impl Inner {
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.link {
+            Link::Russh(connection) => connection.is_closed(),
+            Link::Openssh(master) => master.is_closed(),
+        }
+    }
+
     pub(super) async fn exec(&self, command: &str, load: Load) -> Result<Process, SshError> {
         match &self.link {
             Link::Russh(connection) => self.exec_russh(connection, command, load).await,
@@ -212,7 +216,7 @@ impl Inner {
     /// Why the connection is gone, as far as it is known.
     pub(super) fn lost(&self, when: &str) -> SshError {
         let words = match &self.link {
-            Link::Russh(connection) => connection.words.goodbye(),
+            Link::Russh(connection) => connection.goodbye(),
             Link::Openssh(master) => master.goodbye(),
         };
         let reason = match words {
