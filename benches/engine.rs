@@ -8,7 +8,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Instant;
 
 use murder::control::{HostId, Neighbour, Progress, RunKey};
@@ -67,18 +67,15 @@ fn payload(folder: &Path, options: &Options) -> Outcome<Pieces> {
     Ok(Pieces::new(length, piece, hashes)?)
 }
 
-/// A host in its own thread: tells its address, hears those of all, tells its counters when it is complete, goes on
-/// serving until it hears nothing more.
-fn host(
-    id: HostId,
-    folder: &Path,
-    pieces: Arc<Pieces>,
-    plain: bool,
-    rate: Option<u64>,
-    addresses: &Sender<(HostId, SocketAddr)>,
-    neighbours: &std::sync::mpsc::Receiver<Vec<Neighbour>>,
-    done: &Sender<Progress>,
-) -> Outcome<()> {
+/// What a host's thread says and hears: its address, the addresses of all, its counters when it is complete.
+struct Talk {
+    addresses: Sender<(HostId, SocketAddr)>,
+    neighbours: Receiver<Vec<Neighbour>>,
+    done: Sender<Progress>,
+}
+
+/// A host in its own thread. It goes on serving until it hears nothing more.
+fn host(id: HostId, folder: &Path, pieces: Arc<Pieces>, options: &Options, talk: &Talk) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let seeder = id == HostId::SEEDER;
@@ -86,24 +83,24 @@ fn host(
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         file.set_len(pieces.length())?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        addresses.send((id, listener.local_addr()?))?;
+        talk.addresses.send((id, listener.local_addr()?))?;
         let engine = Engine::start(EngineConfig {
             id,
-            key: (!plain).then_some(RunKey([1; 32])),
+            key: (!options.plain).then_some(RunKey([1; 32])),
             info_hash: [2; 20],
             have: seeder.then(|| BitSet::full(pieces.count())),
             pieces,
             store: Arc::new(FileStore(file)),
             listeners: vec![listener],
-            rate,
+            rate: options.rate,
             seed: u64::from(id.0),
         })?;
-        engine.set_neighbours(neighbours.recv()?, &[]);
+        engine.set_neighbours(talk.neighbours.recv()?, &[]);
         match engine.event().await {
-            Event::Completed => done.send(engine.counters())?,
+            Event::Completed => talk.done.send(engine.counters())?,
             other => return Err(format!("{id}: {other:?}").into()),
         }
-        while neighbours.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+        while talk.neighbours.try_recv() != Err(TryRecvError::Disconnected) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         engine.stop().await;
@@ -124,11 +121,10 @@ fn main() -> Outcome<()> {
             let (tell, hear) = channel();
             introduce.push(tell);
             let (pieces, path) = (pieces.clone(), folder.path());
-            let (tell_address, tell_done) = (tell_address.clone(), tell_done.clone());
+            let talk = Talk { addresses: tell_address.clone(), neighbours: hear, done: tell_done.clone() };
+            let options = &options;
             scope.spawn(move || {
-                let ended =
-                    host(*id, path, pieces, options.plain, options.rate, &tell_address, &hear, &tell_done);
-                if let Err(error) = ended {
+                if let Err(error) = host(*id, path, pieces, options, &talk) {
                     eprintln!("{id}: {error}");
                     std::process::exit(1);
                 }

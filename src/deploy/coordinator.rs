@@ -209,8 +209,10 @@ impl Coordinator {
             return;
         }
         self.stopping = true;
-        self.stopped_early |= !self.all_final();
-        self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
+        if !self.all_final() {
+            self.stopped_early = true;
+            self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
+        }
         for id in self.ids() {
             self.step(id, Input::Cancel);
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Certificate, HashAlg, PublicKey};
@@ -10,7 +10,7 @@ use russh::{AgentAuthError, MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
 use super::SshError;
-use super::ask::{Answer, NoAnswer, Questions};
+use super::ask::Questions;
 use super::connection::{Handler, Words};
 use super::keys::{KeyFile, KeyStore, Private, is_rsa, same_key, sign};
 use super::local::Local;
@@ -21,9 +21,6 @@ const MOST_KEYS: usize = 5;
 
 /// For the answers of the host to a login, in all. Waiting for the user does not count.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Rounds of keyboard-interactive; a password and a second factor take two or three.
-const MOST_ROUNDS: usize = 10;
 
 /// How a login failed.
 pub(super) enum LoginError {
@@ -51,14 +48,14 @@ pub(super) struct Login<'a> {
 #[derive(Default)]
 pub(super) struct State {
     /// What was tried, one line each.
-    tried: Vec<String>,
+    pub(super) tried: Vec<String>,
     /// Methods that may go on, once the host has said.
     remaining: Option<MethodSet>,
     /// The last method was right, and more is wanted.
-    partial: bool,
+    pub(super) partial: bool,
     offered: usize,
     rsa_hash: Option<Option<HashAlg>>,
-    asking: AtomicBool,
+    pub(super) asking: AtomicBool,
 }
 
 /// A key to offer.
@@ -105,7 +102,7 @@ impl Login<'_> {
         self.state.remaining.as_ref().is_none_or(|remaining| remaining.contains(&method))
     }
 
-    fn refused(&self) -> SshError {
+    pub(super) fn refused(&self) -> SshError {
         let allowed = match &self.state.remaining {
             Some(methods) => methods.iter().map(<&str>::from).collect::<Vec<_>>().join(", "),
             None => String::new(),
@@ -125,7 +122,11 @@ impl Login<'_> {
     }
 
     /// Notes the host's answer; `true` if the login is done.
-    fn judge(&mut self, result: Result<AuthResult, String>, what: &str) -> Result<bool, LoginError> {
+    pub(super) fn judge(
+        &mut self,
+        result: Result<AuthResult, String>,
+        what: &str,
+    ) -> Result<bool, LoginError> {
         match result {
             Ok(AuthResult::Success) => Ok(true),
             // russh says so when the connection died too.
@@ -319,87 +320,6 @@ impl Login<'_> {
         self.state.rsa_hash = Some(hash);
         Ok(hash)
     }
-
-    /// An answer of the user's, and the dial's place given up meanwhile.
-    async fn ask(&mut self, key: &str, prompt: &str, echo: bool) -> Result<Answer, LoginError> {
-        (self.before_question)();
-        let answer = self.questions.answer(key, prompt, echo).await;
-        answer.map_err(|none| {
-            self.state.tried.push(match none {
-                NoAnswer::Declined => format!("{prompt}: not given"),
-                NoAnswer::Wrong(place) => format!("{prompt}: what was given is wrong (last at {place})"),
-            });
-            LoginError::Refused(self.refused())
-        })
-    }
-
-    fn password_question(&self) -> (String, String) {
-        (format!("password {}", self.route.user), format!("password for {}", self.route.user))
-    }
-
-    async fn password(&mut self) -> Result<bool, LoginError> {
-        let (key, prompt) = self.password_question();
-        let answer = self.ask(&key, &prompt, false).await?;
-        let (user, secret) = (self.route.user.clone(), answer.secret.expose().to_owned());
-        let result = watch(&self.state.asking, self.handle.authenticate_password(user, secret)).await?;
-        let logged_in = self.judge(result.map_err(|error| error.to_string()), "password")?;
-        if logged_in || self.state.partial {
-            answer.right()
-        } else {
-            answer.wrong(&self.route.name)
-        }
-        Ok(logged_in)
-    }
-
-    async fn interactive(&mut self) -> Result<bool, LoginError> {
-        let user = self.route.user.clone();
-        let start = self.handle.authenticate_keyboard_interactive_start(user, None::<String>);
-        let mut response = watch(&self.state.asking, start).await?;
-        let mut given: Vec<(String, Answer)> = Vec::new();
-        for _ in 0..MOST_ROUNDS {
-            let prompts = match response {
-                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => prompts,
-                Ok(KeyboardInteractiveAuthResponse::Success) => {
-                    given.into_iter().for_each(|(_, answer)| answer.right());
-                    return Ok(true);
-                }
-                Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
-                    let result = AuthResult::Failure { remaining_methods, partial_success };
-                    let done = self.judge(Ok(result), "keyboard-interactive")?;
-                    for (_, answer) in given {
-                        if partial_success { answer.right() } else { answer.wrong(&self.route.name) }
-                    }
-                    return Ok(done);
-                }
-                Err(error) => return self.judge(Err(error.to_string()), "keyboard-interactive"),
-            };
-            // PAM sends an empty request before it says yes.
-            let mut answers = Vec::new();
-            for prompt in prompts {
-                let (key, text) = self.interactive_question(&prompt.prompt, prompt.echo);
-                if given.iter().any(|(asked, _)| *asked == key) {
-                    self.state.tried.push(format!("{text}: the host asks for it again"));
-                    return Ok(false);
-                }
-                let answer = self.ask(&key, &text, prompt.echo).await?;
-                answers.push(answer.secret.expose().to_owned());
-                given.push((key, answer));
-            }
-            let respond = self.handle.authenticate_keyboard_interactive_respond(answers);
-            response = watch(&self.state.asking, respond).await?;
-        }
-        self.state.tried.push(format!("keyboard-interactive: no end after {MOST_ROUNDS} questions"));
-        Ok(false)
-    }
-
-    /// A password is the same question however it is asked; other prompts are told apart by their words.
-    fn interactive_question(&self, prompt: &str, echo: bool) -> (String, String) {
-        let words = prompt.trim().trim_end_matches(':').trim();
-        if !echo && words.to_lowercase().ends_with("password") {
-            return self.password_question();
-        }
-        (format!("prompt {} {words}", self.route.user), format!("{words} (for {})", self.route.user))
-    }
 }
 
 impl Candidate {
@@ -442,7 +362,7 @@ fn agent_words(error: &AgentAuthError) -> String {
 }
 
 /// Waits for the host's answer, but not for ever; while the user is asked, the clock stands.
-async fn watch<T>(asking: &AtomicBool, step: impl Future<Output = T>) -> Result<T, LoginError> {
+pub(super) async fn watch<T>(asking: &AtomicBool, step: impl Future<Output = T>) -> Result<T, LoginError> {
     const TICK: Duration = Duration::from_secs(1);
     let silence = async {
         let mut waited = Duration::ZERO;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +32,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// From the first byte to the end of the key exchange.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Dials to one address at once. sshd's MaxStartups starts to drop at ten that have not logged in.
+/// Dials to one address and port at once. sshd's MaxStartups starts to drop at ten that have not logged in.
 const PER_ADDRESS: usize = 8;
 
 /// Tries when a host hangs up before the login, as sshd does beyond MaxStartups.
@@ -58,7 +58,7 @@ pub(super) struct Dialer {
     keys: KeyStore,
     pub(super) questions: Questions,
     places: Arc<Semaphore>,
-    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    addresses: Mutex<HashMap<SocketAddr, Arc<Semaphore>>>,
     pub(super) jumps: Jumps,
 }
 
@@ -246,7 +246,7 @@ impl Dialer {
         let timeout = self.connect_timeout(route);
         let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
         for address in addresses {
-            let place = self.at_address(address.ip()).acquire_owned().await;
+            let place = self.at_address(address).acquire_owned().await;
             let connected = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
                 Ok(connected) => connected,
                 Err(_) => Err(io::Error::new(
@@ -265,7 +265,7 @@ impl Dialer {
         Err(not_connected(route, &failures))
     }
 
-    fn at_address(&self, address: IpAddr) -> Arc<Semaphore> {
+    fn at_address(&self, address: SocketAddr) -> Arc<Semaphore> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(addresses.entry(address).or_insert_with(|| Arc::new(Semaphore::new(PER_ADDRESS))))
     }

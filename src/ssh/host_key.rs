@@ -24,7 +24,7 @@ pub enum HostKeyPolicy {
 pub enum HostKeyError {
     /// Another key is known for the host.
     #[error(
-        "the host key of {host} has changed: it offers {offered}, {place} has {known}{also}; \
+        "the host key has changed: the host offers {offered}, {place} has {known}{also}; \
          if it was reinstalled: `{remedy}`, then retry; else find out who answers there"
     )]
     Changed {
@@ -42,9 +42,7 @@ pub enum HostKeyError {
         remedy: String,
     },
     /// The key, or the authority behind it, is marked as revoked.
-    #[error(
-        "the host key of {host} is revoked: {offered} is marked @revoked in {place}; give the host a new key"
-    )]
+    #[error("the host key is revoked: {offered} is marked @revoked in {place}; give the host a new key")]
     Revoked {
         /// The host and its address.
         host: String,
@@ -55,7 +53,7 @@ pub enum HostKeyError {
     },
     /// Nothing is known for the host, and new keys are not accepted.
     #[error(
-        "the host key of {host} is not known: it offers {offered}, and {files} has no line for {name}{also}; \
+        "the host key is not known: the host offers {offered}, and {files} has no line for {name}{also}; \
          check the fingerprint and log in once with ssh, or use --host-keys accept-new"
     )]
     Unknown {
@@ -71,7 +69,7 @@ pub enum HostKeyError {
         also: String,
     },
     /// The system's `ssh` refused it.
-    #[error("ssh refuses the host key of {host}: {words}")]
+    #[error("ssh refuses the host key: {words}")]
     Refused {
         /// The host and its address.
         host: String,

@@ -364,7 +364,6 @@ mod tests {
 
     #[test]
     fn hashed_names_match_and_what_we_write_is_read_back() {
-        // Made by ssh-keygen -H.
         let line = line_for("[db1]:2222", true, "ssh-ed25519", &BASE64.decode(KEY).unwrap()).unwrap();
         assert!(line.starts_with("|1|") && line.ends_with('\n'));
         let file = KnownFile::parse(&line);

@@ -21,6 +21,7 @@ mod local;
 mod openssh;
 mod openssh_config;
 mod pace;
+mod password;
 mod process;
 mod proxy;
 mod queue;

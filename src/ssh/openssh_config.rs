@@ -148,8 +148,12 @@ pub(super) enum NoConfig {
 }
 
 /// Asks the system's `ssh`. Its stdin is null: `Match exec` runs commands, and they must not eat ours.
-pub(super) async fn ask_ssh(asked: &Asked, file: Option<&Path>) -> Result<HostConfig, NoConfig> {
-    let mut ssh = tokio::process::Command::new("ssh");
+pub(super) async fn ask_ssh(
+    program: &str,
+    asked: &Asked,
+    file: Option<&Path>,
+) -> Result<HostConfig, NoConfig> {
+    let mut ssh = tokio::process::Command::new(program);
     ssh.args(["-T", "-G"]).stdin(Stdio::null()).kill_on_drop(true);
     if let Some(file) = file {
         ssh.arg("-F").arg(file);
@@ -311,5 +315,12 @@ mod tests {
         std::fs::remove_file(&included).unwrap();
         std::fs::write(&main, "Host web\n").unwrap();
         assert_eq!(scan_files(files()), Scan::Settings);
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_ssh_is_told_apart_from_a_mistake() {
+        let asked = Asked { name: "-oProxyCommand=evil".into(), address: None, user: None, port: None };
+        assert_eq!(ask_ssh("no-such-program", &asked, None).await, Err(NoConfig::NoProgram));
+        assert!(matches!(ask_ssh("false", &asked, None).await, Err(NoConfig::Failed(_))));
     }
 }

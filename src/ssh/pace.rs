@@ -55,7 +55,11 @@ impl Drop for Paced {
 
 impl Pace {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { room: Semaphore::new(BULK_IN_FLIGHT), encrypted: AtomicUsize::new(0), blocked: AtomicBool::new(false) })
+        Arc::new(Self {
+            room: Semaphore::new(BULK_IN_FLIGHT),
+            encrypted: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+        })
     }
 
     /// Waits for room and returns the same bytes, which give the room back by themselves.
@@ -212,7 +216,8 @@ mod tests {
         let pace = Pace::new();
         let (near, _far) = tokio::io::duplex(1);
         let mut stream = PacedStream::new(near, Arc::clone(&pace), CancellationToken::new());
-        let stuck = tokio::time::timeout(Duration::from_millis(10), stream.write_all(b"more than fits")).await;
+        let stuck =
+            tokio::time::timeout(Duration::from_millis(10), stream.write_all(b"more than fits")).await;
         assert!(stuck.is_err());
         drop(pace.admit(Bytes::from(vec![7; BULK_IN_FLIGHT])).await);
         let next = tokio::time::timeout(5 * LOOK_AGAIN, pace.admit(Bytes::from_static(b"next"))).await;

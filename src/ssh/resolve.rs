@@ -10,6 +10,9 @@ use super::client::{ConfigSource, Target, Warn};
 use super::local::{Local, Tokens};
 use super::openssh_config::{Asked, DEFAULT_IDENTITIES, HostConfig, NoConfig, Scan, ask_ssh, scan};
 
+/// The program that knows the user's configuration.
+const SSH: &str = "ssh";
+
 /// What `ssh` takes when nothing else is said.
 const DEFAULT_PORT: u16 = 22;
 
@@ -192,7 +195,7 @@ impl Resolver {
         };
         let answer = cell.get_or_init(|| async {
             let _core = self.cores.acquire().await;
-            ask_ssh(asked, file.as_deref()).await.map(Arc::new)
+            ask_ssh(SSH, asked, file.as_deref()).await.map(Arc::new)
         });
         match answer.await {
             Ok(config) => Ok(Arc::clone(config)),

@@ -118,7 +118,10 @@ impl Inner {
 
     /// A channel for a command. A server that allows one at a time (MaxSessions 1) counts the one before until it has cleaned
     /// up after it, and tells nobody when that is.
-    async fn open_session(&self, connection: &Connection) -> Result<russh::Channel<russh::client::Msg>, SshError> {
+    async fn open_session(
+        &self,
+        connection: &Connection,
+    ) -> Result<russh::Channel<russh::client::Msg>, SshError> {
         let mut wait = OPEN_AGAIN;
         loop {
             match connection.handle.channel_open_session().await {

@@ -2,9 +2,12 @@
 
 mod agent;
 mod host_keys;
+mod like_ssh;
 mod login;
 mod openssh;
+mod routes;
 mod server;
+mod sshd;
 mod traps;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +63,10 @@ pub(super) struct Seen {
     pub(super) connections: AtomicUsize,
     pub(super) logins: AtomicUsize,
     pub(super) refusals: AtomicUsize,
+    /// Connections that were not logged in, at most at once.
+    pub(super) most_at_once: AtomicUsize,
+    logging_in: AtomicUsize,
+    frozen: AtomicBool,
     cut: CancellationToken,
 }
 
@@ -118,6 +122,11 @@ impl Server {
 }
 
 impl Server {
+    /// Slow connections take nothing any more.
+    pub(super) fn freeze(&self) {
+        self.seen.frozen.store(true, Ordering::SeqCst);
+    }
+
     /// Ends all slow connections without a word.
     pub(super) fn cut(&self) {
         self.seen.cut.cancel();
@@ -134,13 +143,15 @@ async fn accept(listener: TcpListener, config: Arc<Config>, guest: Guest) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let n = guest.seen.connections.fetch_add(1, Ordering::SeqCst);
+        let at_once = guest.seen.logging_in.fetch_add(1, Ordering::SeqCst) + 1;
+        guest.seen.most_at_once.fetch_max(at_once, Ordering::SeqCst);
         if n < guest.behaviour.hang_up {
             continue;
         }
         let (config, guest) = (Arc::clone(&config), guest.clone());
         tokio::spawn(async move {
             let stream = match guest.behaviour.slow {
-                Some(rate) => throttled(stream, rate, guest.seen.cut.clone()),
+                Some(rate) => throttled(stream, rate, Arc::clone(&guest.seen)),
                 None => Box::new(stream) as Box<dyn Wire>,
             };
             if let Ok(session) = russh::server::run_stream(config, stream, guest).await {
@@ -154,25 +165,28 @@ trait Wire: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Wire for S {}
 
 /// A link that takes so many bytes a second from the client, with little room in between.
-fn throttled(stream: TcpStream, rate: usize, cut: CancellationToken) -> Box<dyn Wire> {
+fn throttled(stream: TcpStream, rate: usize, seen: Arc<Seen>) -> Box<dyn Wire> {
     socket2::SockRef::from(&stream).set_recv_buffer_size(16 * 1024).unwrap();
     let (near, far) = tokio::io::duplex(16 * 1024);
     let (mut read, mut write) = stream.into_split();
     let (mut up, mut down) = tokio::io::split(far);
     tokio::spawn(async move {
         let read_slowly = async {
-            let mut buffer = vec![0; 4096];
+            let mut buffer = vec![0; (rate / 500).clamp(4096, 64 * 1024)];
             while let Ok(n @ 1..) = read.read(&mut buffer).await {
                 if down.write_all(&buffer[..n]).await.is_err() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_secs_f64(n as f64 / rate as f64)).await;
+                while seen.frozen.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         };
         tokio::select! {
             () = read_slowly => {}
             _ = tokio::io::copy(&mut up, &mut write) => {}
-            () = cut.cancelled() => {}
+            () = seen.cut.cancelled() => {}
         }
     });
     Box::new(near)
@@ -190,6 +204,7 @@ impl Guest {
     fn judge(&self, right: bool) -> Auth {
         if right {
             self.seen.logins.fetch_add(1, Ordering::SeqCst);
+            self.seen.logging_in.fetch_sub(1, Ordering::SeqCst);
             Auth::Accept
         } else {
             self.seen.refusals.fetch_add(1, Ordering::SeqCst);

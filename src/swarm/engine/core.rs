@@ -37,8 +37,6 @@ const TICK: Duration = Duration::from_millis(100);
 const TICK_AT_END: Duration = Duration::from_millis(25);
 /// A connection that has nothing to say says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
-/// A peer that was asked and sends no block for so long is asked no more until it does.
-const STOPPED: Duration = Duration::from_secs(5);
 /// A peer that says nothing for so long is gone; BitTorrent clients say something each two minutes.
 const GONE: Duration = Duration::from_secs(150);
 
@@ -168,7 +166,10 @@ impl Core {
     pub(super) fn join(&self, who: Who) -> Option<Key> {
         let mut state = self.lock();
         let now = state.now();
-        if state.links.len() >= MOST_LINKS || who.host.is_some_and(|host| state.banned.contains(&host)) {
+        if state.workers.is_none()
+            || state.links.len() >= MOST_LINKS
+            || who.host.is_some_and(|host| state.banned.contains(&host))
+        {
             return None;
         }
         if let Some(old) = who.host.and_then(|host| state.by_host.get(&host)).copied() {
@@ -261,9 +262,7 @@ impl State {
             link.send(Outgoing::KeepAlive);
             link.wake();
         }
-        let last_block = link.last_block;
-        let asked = self.picker.oldest_request(key);
-        if asked.is_some_and(|asked| now.saturating_sub(asked.max(last_block)) > STOPPED) {
+        if self.picker.has_stopped(key, link.last_block, now) {
             self.picker.stopped(key);
             self.fill_all();
         }

@@ -62,6 +62,12 @@ impl Depth {
         ago > expected * 3 / 2 || left > other.path.unwrap_or(UNKNOWN) * 2
     }
 
+    /// How long a block may take before it counts as late, or the peer as one that sends no more: some times what its
+    /// blocks take as a rule, for a slow link is no fault.
+    pub(super) fn patience(&self, times: u32, least: Duration) -> Duration {
+        self.recent.map_or(least * 3, |recent| (recent * times).max(least))
+    }
+
     /// It stopped sending: start again from the least.
     pub(super) fn stopped(&mut self) {
         self.requests = self.least;

@@ -8,8 +8,12 @@ use super::rarity::Rarity;
 use crate::swarm::bitset::BitSet;
 use crate::swarm::pieces::Pieces;
 
-/// A block that is out for so long may be asked of another peer that has nothing else to do.
-const LATE: Duration = Duration::from_millis(1500);
+/// A block that is out for so long, and for so many times as long as usual, may be asked of another peer that has
+/// nothing else to do.
+const LATE: (u32, Duration) = (3, Duration::from_millis(1500));
+/// A peer that was asked and sends no block for so long, and so many times as long as usual, is asked no more until it
+/// does.
+const STOPPED: (u32, Duration) = (6, Duration::from_secs(5));
 /// Looking for late blocks passes all that are out, so not at each turn.
 const LATE_CHECK: Duration = Duration::from_millis(500);
 
@@ -186,11 +190,6 @@ impl Picker {
         self.peers.get(&key).is_some_and(|peer| peer.has.contains(piece))
     }
 
-    /// Whether a peer has anything that is not asked for yet, or whether it was asked for something.
-    pub fn is_useful(&self, key: PeerKey) -> bool {
-        self.peers.get(&key).is_some_and(|peer| peer.interesting > 0 || !peer.asked.is_empty())
-    }
-
     /// A peer will not serve requests any more: what it was asked for is lost.
     pub fn choke(&mut self, key: PeerKey) {
         self.release_all(key);
@@ -215,14 +214,11 @@ impl Picker {
         }
     }
 
-    /// When the oldest of the requests that are out to a peer was made.
-    pub fn oldest_request(&self, key: PeerKey) -> Option<Duration> {
-        self.peers.get(&key)?.asked.front().map(|(_, at)| *at)
-    }
-
-    /// Requests that are out to a peer.
-    pub fn requests_to(&self, key: PeerKey) -> usize {
-        self.peers.get(&key).map_or(0, |peer| peer.asked.len())
+    /// Whether a peer that sent its last block at `last_block` has kept us waiting for too long.
+    pub fn has_stopped(&self, key: PeerKey, last_block: Duration, now: Duration) -> bool {
+        let Some(peer) = self.peers.get(&key) else { return false };
+        let since = peer.asked.front().map(|(_, at)| last_block.max(*at));
+        since.is_some_and(|since| now.saturating_sub(since) > peer.depth.patience(STOPPED.0, STOPPED.1))
     }
 
     /// The next block to ask a peer for, if it should be asked for more now.
@@ -306,12 +302,13 @@ impl Picker {
         let peer = self.peers.get(&key)?;
         let worth = |by: PeerKey, at: Duration| {
             let ago = now.saturating_sub(at);
-            let by = self.peers.get(&by);
-            if at_end {
-                by.is_none_or(|by| by.depth.is_worth_asking_again(ago, &peer.depth))
-            } else {
-                ago >= LATE
-            }
+            self.peers.get(&by).is_none_or(|by| {
+                if at_end {
+                    by.depth.is_worth_asking_again(ago, &peer.depth)
+                } else {
+                    ago >= by.depth.patience(LATE.0, LATE.1)
+                }
+            })
         };
         let (_, ask) = self
             .begun

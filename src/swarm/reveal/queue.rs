@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::rarity::Rarity;
@@ -56,12 +56,17 @@ pub struct Reveal {
     /// By hosts that can pass it on and hold it.
     shared: Rarity,
     hosts: HashMap<HostId, Host>,
+    /// To whom pieces are revealed, with and without a place.
+    fed: BTreeSet<HostId>,
+    /// Places taken.
     admitted: usize,
     /// Who waits for a place, by the number of its join.
     waiting: BTreeMap<u64, HostId>,
     joins: u64,
     /// How long loans take, seconds.
     usual: Option<f64>,
+    /// When loans are to be looked at next, because one may be late.
+    late_at: Duration,
     /// When the first piece was revealed.
     began: Option<Duration>,
     /// Since when every piece is held by a host that can pass it on.
@@ -121,10 +126,12 @@ impl Reveal {
             copies,
             shared,
             hosts: HashMap::new(),
+            fed: BTreeSet::new(),
             admitted: 0,
             waiting: BTreeMap::new(),
             joins: 0,
             usual: None,
+            late_at: Duration::ZERO,
             began: None,
             all_held: None,
             rng,
@@ -157,6 +164,7 @@ impl Reveal {
         if !host.alone {
             feed.lent.iter().filter(|loan| loan.counts).for_each(|loan| self.out.lower(loan.piece));
         }
+        self.fed.remove(&id);
         match feed.place {
             Place::Taken => self.admitted -= 1,
             Place::Waiting => drop(self.waiting.remove(&feed.joined)),
@@ -249,6 +257,8 @@ impl Reveal {
         while let Some(piece) = self.choose(id, now) {
             let Some(host) = self.hosts.get_mut(&id) else { break };
             let Some(feed) = &mut host.feed else { break };
+            let late_at = self.usual.map_or(Duration::ZERO, |usual| feed.late_at(now, usual));
+            self.late_at = self.late_at.min(late_at);
             feed.lent.push(Loan { piece, since: now, counts: true });
             if !host.alone {
                 self.out.raise(piece);
@@ -296,17 +306,21 @@ impl Reveal {
 
     /// Loans that are late count no longer. Whether there were any that nobody else has.
     fn call_in(&mut self, now: Duration) -> bool {
-        let Some(usual) = self.usual else { return false };
+        let Some(usual) = self.usual.filter(|_| now >= self.late_at) else { return false };
+        self.late_at = Duration::MAX;
         let mut free = false;
-        for host in self.hosts.values_mut().filter(|host| !host.alone) {
+        for id in &self.fed {
+            let Some(host) = self.hosts.get_mut(id).filter(|host| !host.alone) else { continue };
             let Some(feed) = &mut host.feed else { continue };
-            let slow = feed.usual.is_some_and(|its| its > SLOW * usual);
-            for loan in feed.lent.iter_mut().filter(|loan| loan.counts) {
-                let age = now.saturating_sub(loan.since).as_secs_f64();
-                if slow || age > LATE * usual {
-                    loan.counts = false;
+            for at in 0..feed.lent.len() {
+                let loan = feed.lent[at];
+                let late_at = feed.late_at(loan.since, usual);
+                if loan.counts && now >= late_at {
+                    feed.lent[at].counts = false;
                     self.out.lower(loan.piece);
                     free |= self.out.count(loan.piece) == 0;
+                } else if loan.counts {
+                    self.late_at = self.late_at.min(late_at);
                 }
             }
         }
@@ -320,12 +334,12 @@ impl Reveal {
 
     /// Whether pieces are revealed to this host.
     pub fn is_fed(&self, id: HostId) -> bool {
-        self.hosts.get(&id).and_then(|host| host.feed.as_ref()).is_some_and(Feed::is_fed)
+        self.fed.contains(&id)
     }
 
     /// Hosts to which pieces are revealed now.
-    pub fn feeds(&self) -> usize {
-        self.hosts.values().filter_map(|host| host.feed.as_ref()).filter(|feed| feed.is_fed()).count()
+    pub fn fed(&self) -> &BTreeSet<HostId> {
+        &self.fed
     }
 
     /// Pieces by the number of hosts that hold them; index 0 is "none". Never longer than `most`: the last entry counts
@@ -368,6 +382,11 @@ impl Reveal {
         if was == Place::Taken && feed.place != was {
             self.admitted -= 1;
         }
+        if feed.is_fed() {
+            self.fed.insert(id);
+        } else {
+            self.fed.remove(&id);
+        }
         if feed.place == Place::Waiting {
             self.waiting.insert(feed.joined, id);
         } else {
@@ -384,12 +403,22 @@ impl Reveal {
             if let Some(feed) = self.feed(id) {
                 feed.place = Place::Taken;
                 self.admitted += 1;
+                self.fed.insert(id);
             }
         }
     }
 }
 
 impl Feed {
+    /// When what it was lent at `since` is late, if loans usually take so many seconds. Of a slow host it is at once.
+    fn late_at(&self, since: Duration, usual: f64) -> Duration {
+        if self.usual.is_some_and(|its| its > SLOW * usual) {
+            since
+        } else {
+            Duration::try_from_secs_f64(LATE * usual).map_or(Duration::MAX, |time| since.saturating_add(time))
+        }
+    }
+
     fn is_fed(&self) -> bool {
         matches!(self.place, Place::Taken | Place::Alone)
     }

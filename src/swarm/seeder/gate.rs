@@ -92,7 +92,7 @@ impl Gate {
             feeds.remove(&state.host);
             drop(feeds);
             self.reveal().leave(state.host);
-            self.wake_all();
+            self.wake_fed();
         }
     }
 
@@ -104,13 +104,13 @@ impl Gate {
             fed && !reveal.is_fed(host)
         };
         if freed {
-            self.wake_all();
+            self.wake_fed();
         }
     }
 
     pub(super) fn has_exactly(&self, host: HostId, has: &BitSet) {
         self.reveal().note_exactly(host, has, self.now());
-        self.wake_all();
+        self.wake_fed();
     }
 
     pub(super) fn note(&self, host: HostId, has: &BitSet) {
@@ -119,7 +119,7 @@ impl Gate {
 
     pub(super) fn set_alone(&self, host: HostId, alone: bool) {
         self.reveal().set_alone(host, alone);
-        self.wake_all();
+        self.wake_fed();
     }
 
     pub(super) fn forget(&self, host: HostId) {
@@ -127,7 +127,7 @@ impl Gate {
             state.stop.cancel();
         }
         self.reveal().forget(host);
-        self.wake_all();
+        self.wake_fed();
     }
 
     /// Pieces to reveal to a host now.
@@ -139,9 +139,11 @@ impl Gate {
         self.started.elapsed()
     }
 
-    /// Pieces may have become rare, or places free: every feed looks at its window.
-    pub(super) fn wake_all(&self) {
-        self.feeds().values().for_each(|state| state.wake.notify_one());
+    /// Pieces may have become rare, or places free: everyone who is fed looks at its window.
+    fn wake_fed(&self) {
+        let reveal = self.reveal();
+        let feeds = self.feeds();
+        reveal.fed().iter().filter_map(|host| feeds.get(host)).for_each(|state| state.wake.notify_one());
     }
 
     pub(super) fn reveal(&self) -> MutexGuard<'_, Reveal> {

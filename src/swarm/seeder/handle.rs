@@ -171,7 +171,7 @@ impl Seeder {
         SeederNumbers {
             sent,
             rate: self.rate(sent),
-            feeds: u32::try_from(reveal.feeds()).unwrap_or(u32::MAX),
+            feeds: u32::try_from(reveal.fed().len()).unwrap_or(u32::MAX),
             copies: reveal.copies(MOST_COPIES),
             may_leave: reveal.may_leave(),
         }

@@ -7,13 +7,15 @@ use super::link::{Downlink, Time, Uplink};
 use crate::control::HostId;
 use crate::swarm::picker::{Arrival, Ask, Limits, PeerKey, Picker};
 use crate::swarm::reveal::{self, Reveal};
+use crate::swarm::wire::BLOCK;
 use crate::swarm::{BitSet, Graph, Pieces};
 
 /// The seeder among the peers of a host, and among the receivers of nobody.
 const SEEDER: u32 = u32::MAX;
 
-/// As in the engine: pieces and requests under way at once.
-const LIMITS: Limits = Limits { requests: 1024, begun: 256 };
+/// As in the engine: memory for blocks that are on their way, and for pieces that are begun.
+const REQUESTED: u32 = 6 << 20;
+const BEGUN: u32 = 12 << 20;
 
 /// How often a host looks for blocks to ask for without being told of any.
 const TICK: Time = 100_000_000;
@@ -187,8 +189,10 @@ impl World {
         let count = scene.length.div_ceil(u64::from(scene.piece_length)) as usize;
         let pieces = Pieces::new(scene.length, scene.piece_length, vec![[0; 20]; count]);
         let pieces = Arc::new(pieces.unwrap_or_else(|_| unreachable!("the count fits the length")));
+        let limits =
+            Limits { requests: REQUESTED / BLOCK, begun: (BEGUN / scene.piece_length).clamp(4, 4096) };
         let hosts = scene.hosts.iter().zip(0..).map(|((up, down), host)| Host {
-            picker: Picker::new(pieces.clone(), BitSet::new(pieces.count()), LIMITS, scene.seed ^ host),
+            picker: Picker::new(pieces.clone(), BitSet::new(pieces.count()), limits, scene.seed ^ host),
             up: Uplink::new(*up),
             down: Downlink::new(*down),
             alive: true,
@@ -372,7 +376,8 @@ impl World {
     }
 
     fn show_all(&mut self) {
-        (0..self.hosts.len() as u32).for_each(|host| self.show(host));
+        let fed: Vec<HostId> = self.reveal.fed().iter().copied().collect();
+        fed.into_iter().for_each(|host| self.show(host.0));
     }
 
     fn look(&mut self) {

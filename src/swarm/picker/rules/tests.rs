@@ -156,12 +156,11 @@ fn a_late_block_is_asked_of_an_idle_peer_even_before_the_end() {
     peer(&mut picker, A, &[0]);
     peer(&mut picker, B, &[0]);
     assert_eq!(asks(&mut picker, A).len(), 4);
-    assert_eq!(
-        picker.next(B, Duration::from_millis(700)),
-        None,
-        "pieces 1 and 2 are nowhere yet: not the end"
-    );
-    assert!(picker.next(B, Duration::from_millis(1600)).is_some(), "but a second and a half is long");
+    let next = |picker: &mut Picker, ms| picker.next(B, Duration::from_millis(ms));
+    assert_eq!(next(&mut picker, 3000), None, "pieces 1 and 2 are nowhere yet: not the end");
+    arrive(&mut picker, A, 0, 0);
+    assert_eq!(next(&mut picker, 1400), None);
+    assert!(next(&mut picker, 3600).is_some(), "but A took 10 ms a moment ago");
 }
 
 #[test]
@@ -186,6 +185,25 @@ fn what_a_peer_was_asked_for_is_free_again_when_it_chokes_leaves_or_stops() {
         arrive(&mut picker, A, 0, 1);
         picker.check();
     }
+}
+
+#[test]
+fn how_long_a_peer_may_take_depends_on_how_long_it_takes_as_a_rule() {
+    for (latency, fine, too_long) in [(50, 4900, 5100), (2000, 11_900, 12_500)] {
+        let mut picker = picker(2, 1);
+        peer(&mut picker, A, &[0, 1]);
+        let (piece, block) = asks(&mut picker, A)[0];
+        let came = Duration::from_millis(latency);
+        picker.arrived(A, Ask { piece, block }, came);
+        let stopped = |ms| picker.has_stopped(A, came, came + Duration::from_millis(ms));
+        assert!(!stopped(fine) && stopped(too_long), "{latency} ms");
+    }
+    let mut picker = picker(1, 1);
+    peer(&mut picker, A, &[0]);
+    assert!(!picker.has_stopped(A, START, Duration::from_secs(100)), "it was not asked");
+    asks(&mut picker, A);
+    assert!(!picker.has_stopped(A, START, Duration::from_secs(14)), "nothing is known of it yet");
+    assert!(picker.has_stopped(A, START, Duration::from_secs(16)));
 }
 
 #[test]
