@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use murder::tui::{Preview, TuiOptions};
 
+#[expect(dead_code, reason = "the example uses the rest of it")]
 #[path = "../examples/screen/sim.rs"]
 #[expect(dead_code, reason = "the example uses all of it")]
 mod sim;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deploy::{Command, Event};
+use crate::units::{format_duration, plural};
 
 use super::app::{App, Effect, Exit};
 use super::notify::Signal;
@@ -144,7 +145,7 @@ pub(super) async fn drive<S: Source>(
             Wake::Input(Some(Ok(input))) => pace.touched |= app.input(input),
             // Keys will not come any more: the terminal is gone.
             Wake::Input(_) => hang_up(app, &mut pace),
-            Wake::Interrupt(interrupt) => interrupted(app, screen, &mut pace, commands, interrupt).await?,
+            Wake::Interrupt(signal) => interrupted(app, screen, &mut pace, commands, signal).await,
             Wake::Events(pull) => {
                 open = pull != Pull::End;
                 if pull == Pull::Restart {
@@ -257,41 +258,41 @@ async fn interrupted(
     screen: &mut impl Screen,
     pace: &mut Pace,
     commands: &mpsc::Sender<Command>,
-    interrupt: Signalled,
-) -> Result<(), TuiError> {
-    match interrupt {
+    signal: Signalled,
+) {
+    match signal {
         Signalled::Interrupt => app.interrupt(),
         Signalled::Terminate if app.ui.leaving => {}
         Signalled::Terminate => app.interrupt(),
         Signalled::Hangup => hang_up(app, pace),
-        Signalled::Suspend => suspend(app, screen, pace, commands).await?,
+        Signalled::Suspend => suspend(app, screen, pace, commands).await,
         // The one that ends our own suspension was seen to already.
-        Signalled::Continue if pace.stopped.take().is_some() => {}
-        Signalled::Continue => screen.resume()?,
+        Signalled::Continue if pace.stopped.take().is_some() || pace.headless => {}
+        Signalled::Continue if screen.resume().is_err() => hang_up(app, pace),
+        Signalled::Continue => {}
     }
     pace.dirty = true;
-    Ok(())
 }
 
-async fn suspend(
-    app: &mut App,
-    screen: &mut impl Screen,
-    pace: &mut Pace,
-    commands: &mpsc::Sender<Command>,
-) -> Result<(), TuiError> {
-    let begun = app.now;
+async fn suspend(app: &mut App, screen: &mut impl Screen, pace: &mut Pace, commands: &mpsc::Sender<Command>) {
+    if pace.headless {
+        return;
+    }
     if app.live_run && !app.live.is_finished() {
         app.outbox.push_back(Command::Lease(LEASE_SUSPENDED));
         farewell(app, commands).await;
         tokio::time::sleep(LEASE_SENT).await;
         app.outbox.push_back(Command::Lease(LEASE));
     }
-    screen.suspend()?;
-    pace.stopped = Some(Instant::now());
+    let left = Instant::now();
+    if screen.suspend().is_err() {
+        hang_up(app, pace);
+        return;
+    }
+    pace.stopped = Some(left);
     pace.dirty = true;
-    app.now = app.now.max(begun);
-    app.say("here again; agents went on by themselves");
-    Ok(())
+    let away = format_duration(left.elapsed());
+    app.say(format!("here again after {away}; agents went on by themselves"));
 }
 
 async fn effects<S: Source>(
@@ -306,15 +307,13 @@ async fn effects<S: Source>(
         match effect {
             Effect::Copy(text) => screen.signal(&Signal::Copy(text))?,
             Effect::Mouse(on) => screen.signal(&Signal::Mouse(on))?,
-            Effect::Suspend => suspend(app, screen, pace, commands).await?,
+            Effect::Suspend => suspend(app, screen, pace, commands).await,
             Effect::Redraw => screen.clear()?,
             Effect::Fps(fps) => pace.frame = Duration::from_secs(1) / u32::from(fps.max(1)),
             Effect::Bell(text) if !pace.headless => screen.signal(&Signal::Notify(options.notify, text))?,
             Effect::Bell(_) => {}
             Effect::Write(file, text) => match std::fs::write(&file, &text) {
-                Ok(()) => {
-                    app.say(format!("wrote {} to {file}", crate::units::plural(text.lines().count(), "host")))
-                }
+                Ok(()) => app.say(format!("wrote {} to {file}", plural(text.lines().count(), "host"))),
                 Err(error) => app.complain(format!("cannot write {file}: {error}")),
             },
             Effect::Seek(by) => source.control(Control::Seek(by)),

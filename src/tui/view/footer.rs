@@ -2,6 +2,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::control::HostId;
+use crate::deploy::StateName;
 use crate::tui::action::{Action, View};
 use crate::tui::hostlist::Row;
 use crate::tui::input::Input;
@@ -78,23 +80,7 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
         list.push((Action::Open, words.to_owned()));
     }
     let failed = counts.failed();
-    let retryable = |id: &crate::control::HostId| {
-        scene.fleet.host(*id).is_some_and(|host| {
-            matches!(host.name(), crate::deploy::StateName::Failed | crate::deploy::StateName::Cancelled)
-        })
-    };
-    let marked = ui.hosts.marks.len();
-    if ui.targets(scene.fleet).iter().any(retryable) {
-        let words = if marked > 0 && ui.detail.is_none() {
-            format!("retry {marked} marked")
-        } else {
-            "retry".to_owned()
-        };
-        list.push((Action::Retry, words));
-    }
-    if failed > 0 {
-        list.push((Action::RetryFailed, format!("retry {failed} failed")));
-    }
+    list.extend(retries(scene));
     if scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held) {
         list.push(short(Action::Activate));
     }
@@ -119,5 +105,25 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
         list.extend([Action::Mark, Action::Sort].map(short));
     }
     list.extend([Action::CommandLine, Action::Freeze].map(short));
+    list
+}
+
+/// Ways to try hosts again: those that are selected, and all.
+fn retries(scene: &Scene<'_>) -> Vec<(Action, String)> {
+    let ui = scene.ui;
+    let retryable = |id: &HostId| {
+        let host = scene.fleet.host(*id);
+        host.is_some_and(|host| matches!(host.name(), StateName::Failed | StateName::Cancelled))
+    };
+    let mut list = Vec::new();
+    if ui.targets(scene.fleet).iter().any(retryable) {
+        let marked = ui.hosts.marks.len();
+        let some = marked > 0 && ui.detail.is_none();
+        list.push((Action::Retry, if some { format!("retry {marked} marked") } else { "retry".to_owned() }));
+    }
+    let failed = scene.fleet.counts().failed();
+    if failed > 0 {
+        list.push((Action::RetryFailed, format!("retry {failed} failed")));
+    }
     list
 }
