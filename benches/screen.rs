@@ -6,7 +6,6 @@ use murder::tui::{Preview, TuiOptions};
 
 #[expect(dead_code, reason = "the example uses the rest of it")]
 #[path = "../examples/screen/sim.rs"]
-#[expect(dead_code, reason = "the example uses all of it")]
 mod sim;
 
 const START: u64 = 1_795_000_000_000;
