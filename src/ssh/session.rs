@@ -210,7 +210,19 @@ impl Inner {
                 retryable: false,
             });
         };
-        Ok(self.exec(&format!("\"{agent}\" pipe {port}"), Load::Bulk).await?.into())
+        let piped = self.exec(&format!("\"{agent}\" pipe {port}"), Load::Bulk).await;
+        match piped {
+            Ok(process) => Ok(process.into()),
+            Err(SshError::Launch { host, reason, .. }) => Err(SshError::Refused {
+                host,
+                tried: format!(
+                    "port {port} of its loopback: sshd forbids forwarding, and instead of it {reason}"
+                ),
+                // A channel that is open now may be closed later.
+                retryable: true,
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Why the connection is gone, as far as it is known.
