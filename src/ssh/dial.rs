@@ -272,7 +272,9 @@ impl Dialer {
 
     async fn look_up(&self, route: &Route) -> Result<Vec<SocketAddr>, SshError> {
         let wrong = |reason: String| SshError::Resolve { host: route.name.clone(), reason };
-        let of_name = format!("looking up {}", route.hostname);
+        // The host's own name stands beside the message.
+        let of_name =
+            if route.hostname == route.name { String::new() } else { format!("{}: ", route.hostname) };
         let looked_up =
             tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((&*route.hostname, route.port)))
                 .await;
@@ -281,10 +283,10 @@ impl Dialer {
             Ok(Err(error)) => {
                 let text = io_words(&error);
                 let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-                return Err(wrong(format!("{of_name}: {}", text.to_lowercase())));
+                return Err(wrong(format!("{of_name}{}", text.to_lowercase())));
             }
             Err(_) => {
-                return Err(wrong(format!("{of_name}: no answer within {} s", LOOKUP_TIMEOUT.as_secs())));
+                return Err(wrong(format!("{of_name}no answer within {} s", LOOKUP_TIMEOUT.as_secs())));
             }
         };
         let wanted = |address: &SocketAddr| match route.address_family.as_deref() {
@@ -298,7 +300,7 @@ impl Dialer {
                 addresses.push(address);
             }
         }
-        if addresses.is_empty() { Err(wrong(format!("{of_name}: no address"))) } else { Ok(addresses) }
+        if addresses.is_empty() { Err(wrong(format!("{of_name}no address"))) } else { Ok(addresses) }
     }
 }
 

@@ -45,7 +45,7 @@ pub enum SshError {
     #[error(transparent)]
     HostKey(Box<HostKeyError>),
     /// The login was refused.
-    #[error("cannot log in as {login}: {reason}")]
+    #[error("cannot log in as {}: {reason}", user_of(login))]
     Auth {
         /// `user@host:port`.
         login: String,
@@ -138,6 +138,7 @@ impl SshError {
         match self {
             Self::Auth { tried, .. } => tried,
             Self::Launch { words, .. } | Self::DiskFull { words, .. } => words,
+            Self::HostKey(error) => error.detail(),
             Self::Jump { error, .. } => error.detail(),
             _ => &[],
         }
@@ -147,6 +148,10 @@ impl SshError {
     pub fn failure(&self, phase: Phase) -> Failure {
         Failure { phase, kind: self.kind(), message: self.to_string(), detail: self.detail().to_vec() }
     }
+}
+
+fn user_of(login: &str) -> &str {
+    login.rsplit_once('@').map_or(login, |(user, _)| user)
 }
 
 impl From<HostKeyError> for SshError {

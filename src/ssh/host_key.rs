@@ -53,20 +53,14 @@ pub enum HostKeyError {
     },
     /// Nothing is known for the host, and new keys are not accepted.
     #[error(
-        "the host key is not known: the host offers {offered}, and {files} has no line for {name}{also}; \
-         check the fingerprint and log in once with ssh, or use --host-keys accept-new"
+        "the host key is not known: {files} has no line for it; check the fingerprint and log in once with ssh, \
+         or use --host-keys accept-new"
     )]
     Unknown {
-        /// The host and its address.
-        host: String,
-        /// Algorithm and fingerprint of the offered key.
-        offered: String,
         /// The files that were searched.
         files: String,
-        /// The name that was searched.
-        name: String,
-        /// Why its certificate did not count, and whom the key belongs to.
-        also: String,
+        /// What was offered by whom, why a certificate did not count, whom the key belongs to.
+        offered: Vec<String>,
     },
     /// The system's `ssh` refused it.
     #[error("ssh refuses the host key: {words}")]
@@ -76,6 +70,16 @@ pub enum HostKeyError {
         /// What `ssh` said.
         words: String,
     },
+}
+
+impl HostKeyError {
+    /// More lines: what differs from host to host.
+    pub(super) fn detail(&self) -> &[String] {
+        match self {
+            Self::Unknown { offered, .. } => offered,
+            _ => &[],
+        }
+    }
 }
 
 /// Checks the key of one connection, and again at each key exchange.
@@ -181,12 +185,12 @@ impl HostKeyCheck {
         if let Some(error) = self.revoked(offered, &blob, key) {
             return Err(error);
         }
-        let mut why_not = String::new();
+        let mut why_not = None;
         if let Some(certificate) = offered.certificate() {
             match self.vouched(certificate) {
                 Ok(()) => return Ok(()),
                 // As OpenSSH does, the bare key may still be known.
-                Err(reason) => why_not = format!("; its certificate does not count: {reason}"),
+                Err(reason) => why_not = Some(format!("its certificate does not count: {reason}")),
             }
         }
         let keys = |found: &&Found| found.marker == Marker::Key;
@@ -199,13 +203,10 @@ impl HostKeyCheck {
             return Ok(());
         }
         if self.policy == HostKeyPolicy::Strict {
-            return Err(HostKeyError::Unknown {
-                host: self.host.clone(),
-                offered: describe(key),
-                files: self.files(),
-                name: self.name(),
-                also: why_not + &self.owner(&blob),
-            });
+            let mut offered = vec![format!("{} offers {} as {}", self.host, describe(key), self.name())];
+            offered.extend(why_not);
+            offered.extend(self.owner(&blob));
+            return Err(HostKeyError::Unknown { files: self.files(), offered });
         }
         // Another connection may have learned it since we looked.
         match self.find(&self.name()).iter().find(keys) {
@@ -292,19 +293,16 @@ impl HostKeyCheck {
             offered: describe(key),
             place: self.place(&known.place),
             known: described,
-            also: self.owner(blob),
+            also: self.owner(blob).map(|owner| format!("; {owner}")).unwrap_or_default(),
             remedy: format!("ssh-keygen -R {name} -f {}", self.local.shorten(&known.place.file)),
         }
     }
 
     /// Whom the key belongs to, when not to this host: an address that was mixed up shows itself this way.
-    fn owner(&self, blob: &[u8]) -> String {
-        match self.hosts.names_of(&self.rules.files, blob).first() {
-            Some((name, place)) => {
-                format!("; that key is known as the one of {name} ({})", self.place(place))
-            }
-            None => String::new(),
-        }
+    fn owner(&self, blob: &[u8]) -> Option<String> {
+        let names = self.hosts.names_of(&self.rules.files, blob);
+        let (name, place) = names.first()?;
+        Some(format!("that key is known as the one of {name} ({})", self.place(place)))
     }
 
     fn place(&self, place: &Place) -> String {

@@ -174,7 +174,7 @@ pub(super) async fn ask_ssh(
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(NoConfig::Failed(format!("`ssh -G -- {}`: {}", asked.name, said.trim())));
+        return Err(NoConfig::Failed(format!("`ssh -G`: {}", said.trim())));
     }
     Ok(HostConfig::parse(&String::from_utf8_lossy(&output.stdout)))
 }

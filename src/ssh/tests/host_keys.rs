@@ -49,7 +49,8 @@ async fn an_unknown_key_is_refused_under_strict_and_nothing_is_written() {
     assert_eq!((error.kind(), error.retryable()), (FailureKind::HostKey, false));
     let text = error.to_string();
     let fingerprint = server.host_key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
-    assert!(text.contains(&fingerprint) && text.contains("--host-keys accept-new"), "{text}");
+    assert!(text.contains("~/known_hosts has no line") && text.contains("--host-keys accept-new"), "{text}");
+    assert!(error.detail()[0].contains(&fingerprint), "{:?}", error.detail());
     assert!(!user.known_hosts().exists());
     assert_eq!(server.count(|seen| &seen.connections), 1, "a definite answer is not asked for twice");
 }
