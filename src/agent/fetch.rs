@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
-use crate::control::{Fetch, HostId, LinkCount, Progress};
+use crate::control::{Fetch, HostId, LinkCount, Progress, Wait};
 use crate::payload::{Metainfo, PartialStore};
 use crate::swarm::engine::{Engine, EngineConfig, Event, PieceStore};
 use crate::swarm::{BitSet, Pieces};
@@ -22,8 +22,8 @@ const PIECES_EVERY: Duration = Duration::from_secs(2);
 /// A bit field of more bytes would not fit a line with all the rest; there are never so many pieces below a terabyte.
 const MOST_PIECES_BYTES: usize = 32 << 10;
 
-/// A fetch that stands still says so this often, so that it is not taken for dead.
-const STILL_EVERY: Duration = Duration::from_secs(5);
+/// A fetch that stands still says so after this time, so that it is not taken for dead: each second time that it is asked.
+const STILL_AFTER: Duration = Duration::from_millis(1_500);
 
 /// Partial data as the engine wants it.
 struct Store(Arc<PartialStore>);
@@ -37,6 +37,12 @@ impl PieceStore for Store {
         self.0.write_at(bytes, at)?;
         self.0.record(piece)
     }
+}
+
+/// How a fetch stands while what is left of an earlier attempt is read and hashed.
+pub(super) fn opening(total: u64) -> Box<Progress> {
+    let wait = Some(Wait { disk: 100, ..Wait::default() });
+    Box::new(Progress { total, wait, ..Progress::default() })
 }
 
 /// A host's part in the swarm.
@@ -93,7 +99,7 @@ impl Fetching {
         let mut progress = self.engine.counters();
         let moved =
             Progress { wait: None, ..progress.clone() } != Progress { wait: None, ..self.told.clone() };
-        let still = progress.done < progress.total && now - self.told_at >= STILL_EVERY;
+        let still = progress.done < progress.total && now - self.told_at >= STILL_AFTER;
         if !moved && !still {
             return None;
         }

@@ -19,7 +19,7 @@ use crate::control::{
 use crate::payload::{Artifact, Dest, LockGuard, PartialStore, io_kind, now_ms};
 use crate::swarm::engine::{EngineError, Event};
 
-use super::fetch::{Fetching, next_event};
+use super::fetch::{Fetching, next_event, opening};
 use super::lines::{Lines, Outbox, shortened};
 use super::listen::Listening;
 use super::work::{self, Activation, Begun, Place, blocking};
@@ -110,6 +110,8 @@ struct State {
     /// Neighbours that came before the engine was there.
     neighbours: Vec<Neighbour>,
     manifest: String,
+    /// Bytes of the artifact whose partial data are being opened.
+    opening: Option<u64>,
     fetching: Option<Fetching>,
     artifact: Option<Arc<Artifact>>,
     unpacking: Option<Unpacking>,
@@ -319,6 +321,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
         let info = std::mem::take(&mut self.state.info);
         self.state.manifest.clone_from(&fetch.manifest);
+        self.state.opening = self.state.begin.as_ref().map(|begin| begin.packed_bytes);
         let work = work::open(dest, tag, info, fetch);
         Ok(Box::pin(async { Outcome::Opened(work.await) }))
     }
@@ -344,6 +347,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     }
 
     fn conclude(&mut self, outcome: Outcome) {
+        self.state.opening = None;
         let failed = match outcome {
             Outcome::Begun(Ok(begun)) => return self.begun(begun),
             Outcome::Opened(Ok((store, fetch))) => self.join_swarm(store, *fetch).err(),
@@ -424,6 +428,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     }
 
     fn tell_progress(&mut self) {
+        if let Some(total) = self.state.opening {
+            self.outbox.push(Report::Progress(opening(total)));
+        }
         if let Some(progress) = self.state.fetching.as_mut().and_then(Fetching::news) {
             self.outbox.push(Report::Progress(progress));
         }

@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["run"] => return run_agent(),
         ["pipe", port] => match port.parse() {
-            Ok(port) => pipe(port),
+            Ok(port) => pipe(port, io::stdin(), io::stdout()),
             Err(_) => Err(io::Error::other(format!("{port:?} is no port"))),
         },
         ["--self-hash"] => self_hash().map(|hash| println!("{hash}")),

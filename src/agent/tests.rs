@@ -422,6 +422,25 @@ async fn half_fetched(host: &Host, packed: &Packed) -> Operator {
     operator
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_stands_still_is_heard_of_every_two_seconds() {
+    local(async {
+        let (host, payload) = (Host::new(), payload("one"));
+        let mut operator = Operator::launch().await;
+        operator.begin(host.begin("1", Some(&payload.packed))).await;
+        operator.send_metainfo(&payload.packed).await;
+        operator.ask(Request::Fetch(Box::new(fetch_of(&payload.packed)))).await;
+        operator.until(|told| matches!(told, Report::Joined { .. }).then_some(())).await;
+        let joined = tokio::time::Instant::now();
+        for nth in 1..=4 {
+            operator.until(|told| matches!(told, Report::Progress(at) if at.done == 0).then_some(())).await;
+            assert!(joined.elapsed() <= Duration::from_secs(2 * nth), "{nth}");
+        }
+        operator.bye(false).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn whoever_loses_the_operator_frees_all_but_what_was_verified() {
     local(async {

@@ -19,7 +19,8 @@ pub enum Report {
         /// Of these, bytes taken from an earlier release.
         reused: u64,
     },
-    /// How the fetch goes, at most once a second.
+    /// How the fetch goes: at most once a second while it changes, and every two seconds while it stands still, so that
+    /// silence means that the agent or its connection is in trouble.
     Progress(Box<Progress>),
     /// All pieces are here. The host goes on sending to others.
     Fetched(Box<Progress>),

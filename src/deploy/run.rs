@@ -44,6 +44,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often faces hear of the seeder.
 const SEEDER_EVERY: Duration = Duration::from_secs(1);
 
+/// How the packing of the payload ends.
+type PackingEnd = oneshot::Receiver<Result<Packed, PackError>>;
+
 /// A run that goes on in the background.
 pub struct RunHandle {
     /// What happens, in order; ends after `Finished`.
@@ -194,7 +197,7 @@ impl Run {
         let _ = self.events.send(Event { at: self.now(), body }).await;
     }
 
-    fn pack(&self) -> (mpsc::Receiver<(u64, u64)>, oneshot::Receiver<Result<Packed, PackError>>) {
+    fn pack(&self) -> (mpsc::Receiver<(u64, u64)>, PackingEnd) {
         let (progress, packing) = mpsc::channel(1);
         let (done, packed) = oneshot::channel();
         let (payload, options) = (self.plan.payload.clone(), self.plan.pack.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::{Failure, FailureKind, HostId, Phase, Report, Request};
+use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Phase, Report, Request};
 use crate::ssh::{AgentProcess, AgentSays, AgentSender, Exit, Session, SshError};
 use crate::swarm::seeder::Seeder;
 
@@ -15,8 +15,11 @@ use super::run::Shared;
 /// Orders that wait for a host at most: metainfo is one order, and neighbours come and go by ones.
 pub(super) const DOS: usize = 64;
 
-/// How long to wait before a feed that ended is opened again.
+/// How long to wait before a feed that ended is opened again; twice as long each time that nothing went through it.
 const FEED_AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest such wait: each attempt costs the host a channel, or even a process.
+const FEED_SELDOM: Duration = Duration::from_secs(30);
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
@@ -42,6 +45,11 @@ impl Mouth {
     async fn say(&self, word: Word) {
         // Nobody listens only when the run is over.
         let _ = self.words.send((self.host, self.attempt, word)).await;
+    }
+
+    async fn warn(&self, message: String) {
+        let (level, source) = (LogLevel::Warn, LogSource::Murder);
+        self.say(Word::Said(Report::Log { level, source, message })).await;
     }
 
     async fn pass_on(&self, says: AgentSays) {
@@ -114,7 +122,7 @@ async fn converse(
 ) -> Result<Vec<String>, Failure> {
     let keep_partial = {
         // Beside the reports, not between them: an agent that reads slowly must still be heard.
-        let orders = carry(shared, mouth.host, dos, session, agent.sender());
+        let orders = carry(shared, mouth, dos, session, agent.sender());
         tokio::pin!(orders);
         loop {
             tokio::select! {
@@ -136,7 +144,7 @@ async fn converse(
 /// Carries orders out until the host is to be left; says whether to keep what it has of the payload.
 async fn carry(
     shared: &Shared,
-    host: HostId,
+    mouth: &Mouth,
     dos: &mut mpsc::Receiver<Do>,
     session: &Session,
     agent: AgentSender,
@@ -150,7 +158,7 @@ async fn carry(
                     agent.send(line).await?;
                 }
                 _feed = shared.seeder().map(|seeder| {
-                    let task = feed_host(seeder, session.clone(), host, port, alone);
+                    let task = feed_host(seeder, session.clone(), mouth.clone(), port, alone);
                     AbortOnDropHandle::new(tokio::spawn(task))
                 });
             }
@@ -161,13 +169,39 @@ async fn carry(
 }
 
 /// Keeps a way from the seeder to the host open until it is aborted.
-async fn feed_host(seeder: Arc<Seeder>, session: Session, host: HostId, port: u16, alone: bool) {
+async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, port: u16, alone: bool) {
+    let mut wait = FEED_AGAIN;
+    let mut warned = false;
     while !session.is_closed() {
-        if let Ok(stream) = session.open_loopback(port).await {
-            seeder.feed(host, stream, !alone).ended().await;
+        match session.open_loopback(port).await {
+            Ok(stream) => {
+                let feed = seeder.feed(mouth.host, stream, !alone);
+                feed.ended().await;
+                if feed.sent() > 0 {
+                    wait = FEED_AGAIN;
+                }
+            }
+            // The end of the connection is told where the agent is heard.
+            Err(SshError::Lost { .. }) => {}
+            Err(error) if !warned => {
+                warned = true;
+                mouth.warn(unfed(&error, alone)).await;
+            }
+            Err(_) => {}
         }
-        tokio::time::sleep(FEED_AGAIN).await;
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(FEED_SELDOM);
     }
+}
+
+/// What it means for a host that no stream to it can be opened.
+fn unfed(error: &SshError, alone: bool) -> String {
+    let rest = if alone {
+        "no other host reaches it either: let its sshd allow forwarding, or a second session"
+    } else {
+        "it gets all from other hosts"
+    };
+    format!("nothing can be sent to it from here: {error}; {rest}")
 }
 
 fn lost(error: &SshError, agent: &AgentProcess) -> Failure {

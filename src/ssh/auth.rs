@@ -1,19 +1,18 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use russh::client::{AuthResult, Handle};
-use russh::keys::agent::AgentIdentity;
+use russh::keys::HashAlg;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Certificate, HashAlg, PublicKey};
-use russh::{AgentAuthError, MethodKind, MethodSet};
+use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
 use super::SshError;
 use super::ask::Questions;
 use super::connection::{Handler, Words};
-use super::keys::{KeyFile, KeyStore, Private, is_rsa, same_key, sign};
+use super::keys::{KeyStore, is_rsa};
 use super::local::Local;
+use super::offers::{Key, Offer, OfferSigner, offers};
 use super::resolve::Route;
 
 /// Keys that are offered to one host: sshd hangs up at the sixth (MaxAuthTries 6).
@@ -56,12 +55,6 @@ pub(super) struct State {
     offered: usize,
     rsa_hash: Option<Option<HashAlg>>,
     pub(super) asking: AtomicBool,
-}
-
-/// A key to offer.
-enum Candidate {
-    Agent(AgentIdentity),
-    File { file: Arc<KeyFile>, certificate: Option<Certificate> },
 }
 
 impl Login<'_> {
@@ -163,8 +156,12 @@ impl Login<'_> {
 
     async fn keys(&mut self) -> Result<bool, LoginError> {
         let mut agent = self.agent().await;
-        let candidates = self.candidates(agent.as_mut()).await;
-        for candidate in candidates {
+        let held = match &mut agent {
+            Some(agent) => agent.request_identities().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let offers = offers(&self.route.keys, self.keys, held, self.local, &mut self.state.tried);
+        for offer in offers {
             if !self.may(MethodKind::PublicKey) {
                 break;
             }
@@ -175,8 +172,8 @@ impl Login<'_> {
                 break;
             }
             self.state.offered += 1;
-            let what = candidate.describe(self.local);
-            let result = self.offer(&candidate, agent.as_mut()).await?;
+            let what = offer.describe(self.local);
+            let result = self.make(offer, agent.as_mut()).await?;
             if self.judge(result, &what)? {
                 return Ok(true);
             }
@@ -201,107 +198,35 @@ impl Login<'_> {
         }
     }
 
-    /// Keys in the order in which they are offered. Those that need a question come last.
-    async fn candidates(&mut self, agent: Option<&mut AgentClient<UnixStream>>) -> Vec<Candidate> {
-        let mut held = match agent {
-            Some(agent) => agent.request_identities().await.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let rules = &self.route.keys;
-        let certificates: Vec<Certificate> =
-            rules.certificates.iter().filter_map(|path| Certificate::read_file(path).ok()).collect();
-        let (mut ready, mut locked) = (Vec::new(), Vec::new());
-        let files = rules.named.iter().map(|path| (path, true));
-        let named = files.chain(rules.defaults.iter().map(|path| (path, false)));
-        let mut defaults = Vec::new();
-        for (path, named) in named {
-            let file = match self.keys.load(path) {
-                Ok(Some(file)) => file,
-                Ok(None) if !named => continue,
-                Ok(None) => {
-                    self.state.tried.push(format!("{}: no such file", self.local.shorten(path)));
-                    continue;
-                }
-                Err(reason) => {
-                    self.state.tried.push(format!("{}: {reason}", self.local.shorten(path)));
-                    continue;
-                }
-            };
-            let own = certificates.iter().chain(file.certificate.as_ref());
-            let own = own.filter(|certificate| certificate.public_key() == file.public.key_data());
-            let in_agent = held.iter().position(|identity| {
-                identity_certificate(identity).is_none() && same_key(&identity.public_key(), &file.public)
-            });
-            let list = match (in_agent.is_some() || self.keys.open(&file).is_some(), named) {
-                (true, true) => &mut ready,
-                (true, false) => &mut defaults,
-                (false, _) if matches!(file.private, Private::Absent) => continue,
-                (false, _) => &mut locked,
-            };
-            for certificate in own {
-                list.push(Candidate::File {
-                    file: Arc::clone(&file),
-                    certificate: Some(certificate.clone()),
-                });
-            }
-            match in_agent {
-                Some(index) => list.push(Candidate::Agent(held.remove(index))),
-                None => list.push(Candidate::File { file, certificate: None }),
-            }
-        }
-        if !rules.only_named {
-            ready.extend(held.into_iter().map(Candidate::Agent));
-        }
-        ready.extend(defaults);
-        ready.extend(locked);
-        ready
-    }
-
-    async fn offer(
+    async fn make(
         &mut self,
-        candidate: &Candidate,
+        offer: Offer,
         agent: Option<&mut AgentClient<UnixStream>>,
     ) -> Result<Result<AuthResult, String>, LoginError> {
-        let public = candidate.public_key();
+        let public = offer.public_key();
         let hash = if is_rsa(&public) { self.rsa_hash().await? } else { None };
-        let user = self.route.user.clone();
-        let (file, certificate) = match candidate {
-            Candidate::Agent(identity) => {
-                let Some(agent) = agent else { return Ok(Err("the agent is gone".to_owned())) };
-                let result = match identity_certificate(identity) {
-                    Some(certificate) => {
-                        let offer =
-                            self.handle.authenticate_certificate_with(user, certificate.clone(), hash, agent);
-                        watch(&self.state.asking, offer).await?
-                    }
-                    None => {
-                        let offer = self.handle.authenticate_publickey_with(user, public, hash, agent);
-                        watch(&self.state.asking, offer).await?
-                    }
-                };
-                return Ok(result.map_err(|error| agent_words(&error)));
-            }
-            Candidate::File { file, certificate } => (file, certificate),
-        };
-        if self.keys.open(file).is_none() {
+        if let Key::File(file) = &offer.key
+            && self.keys.open(file).is_none()
+        {
             (self.before_question)();
         }
-        let mut signer = FileSigner {
-            file,
+        let mut signer = OfferSigner {
+            key: &offer.key,
+            agent,
             keys: self.keys,
             questions: self.questions,
             local: self.local,
             asking: &self.state.asking,
         };
-        let result = match certificate {
+        let user = self.route.user.clone();
+        let result = match offer.certificate {
             Some(certificate) => {
-                let offer =
-                    self.handle.authenticate_certificate_with(user, certificate.clone(), hash, &mut signer);
-                watch(&self.state.asking, offer).await?
+                let made = self.handle.authenticate_certificate_with(user, certificate, hash, &mut signer);
+                watch(&self.state.asking, made).await?
             }
             None => {
-                let offer = self.handle.authenticate_publickey_with(user, public, hash, &mut signer);
-                watch(&self.state.asking, offer).await?
+                let made = self.handle.authenticate_publickey_with(user, public, hash, &mut signer);
+                watch(&self.state.asking, made).await?
             }
         };
         Ok(result.map_err(|error| error.0))
@@ -322,45 +247,6 @@ impl Login<'_> {
     }
 }
 
-impl Candidate {
-    fn public_key(&self) -> PublicKey {
-        match self {
-            Self::Agent(identity) => identity.public_key().into_owned(),
-            Self::File { file, .. } => file.public.clone(),
-        }
-    }
-
-    fn describe(&self, local: &Local) -> String {
-        match self {
-            Self::Agent(identity) => {
-                let fingerprint = identity.public_key().fingerprint(HashAlg::Sha256).to_string();
-                let name = if identity.comment().is_empty() { &fingerprint } else { identity.comment() };
-                let certificate =
-                    if identity_certificate(identity).is_some() { "certificate" } else { "key" };
-                format!("{certificate} {name} of the ssh-agent")
-            }
-            Self::File { file, certificate: None } => format!("key {}", local.shorten(&file.path)),
-            Self::File { file, certificate: Some(_) } => {
-                format!("certificate of {}", local.shorten(&file.path))
-            }
-        }
-    }
-}
-
-fn identity_certificate(identity: &AgentIdentity) -> Option<&Certificate> {
-    match identity {
-        AgentIdentity::Certificate { certificate, .. } => Some(certificate),
-        AgentIdentity::PublicKey { .. } => None,
-    }
-}
-
-fn agent_words(error: &AgentAuthError) -> String {
-    match error {
-        AgentAuthError::Key(russh::keys::Error::AgentFailure) => "the agent refused to sign".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 /// Waits for the host's answer, but not for ever; while the user is asked, the clock stands.
 pub(super) async fn watch<T>(asking: &AtomicBool, step: impl Future<Output = T>) -> Result<T, LoginError> {
     const TICK: Duration = Duration::from_secs(1);
@@ -376,39 +262,5 @@ pub(super) async fn watch<T>(asking: &AtomicBool, step: impl Future<Output = T>)
     tokio::select! {
         done = step => Ok(done),
         () = silence => Err(LoginError::Silent),
-    }
-}
-
-/// Signs with a key file. The passphrase is asked for only now, when the host has said that it takes the key.
-struct FileSigner<'a> {
-    file: &'a KeyFile,
-    keys: &'a KeyStore,
-    questions: &'a Questions,
-    local: &'a Local,
-    asking: &'a AtomicBool,
-}
-
-struct SignError(String);
-
-impl From<russh::SendError> for SignError {
-    fn from(error: russh::SendError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl russh::Signer for FileSigner<'_> {
-    type Error = SignError;
-
-    async fn auth_sign(
-        &mut self,
-        _key: &AgentIdentity,
-        hash: Option<HashAlg>,
-        data: Vec<u8>,
-    ) -> Result<Vec<u8>, SignError> {
-        self.asking.store(true, Ordering::Relaxed);
-        let key = self.keys.unlock(self.file, self.questions, self.local).await;
-        self.asking.store(false, Ordering::Relaxed);
-        let key = key.map_err(SignError)?;
-        sign(&key, hash, data).map_err(SignError)
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Connection {
     pub(super) pace: Arc<Pace>,
     /// The place on a jump host that this connection goes through.
     pub(super) lease: Option<Lease>,
+    ended: CancellationToken,
     _cut: DropGuard,
 }
 
@@ -56,9 +57,10 @@ where
     let (words, pace, cut) = (Arc::new(Words::default()), Pace::new(), CancellationToken::new());
     let stream = PacedStream::new(stream, Arc::clone(&pace), cut.clone());
     let cut = cut.drop_guard();
-    let handler = Handler { check, words: Arc::clone(&words) };
+    let ended = CancellationToken::new();
+    let handler = Handler { check, words: Arc::clone(&words), _ended: ended.clone().drop_guard() };
     match client::connect_stream(Arc::new(config), stream, handler).await {
-        Ok(handle) => Ok(Connection { handle, words, pace, lease: None, _cut: cut }),
+        Ok(handle) => Ok(Connection { handle, words, pace, lease: None, ended, _cut: cut }),
         Err(error @ HandlerError::Russh(russh::Error::Disconnect)) => match words.goodbye() {
             Some(words) => Err(HandlerError::Goodbye(words)),
             None => Err(error),
@@ -71,12 +73,16 @@ impl Connection {
     /// Says goodbye and waits a little for it to leave.
     pub(super) async fn disconnect(&self) {
         let leave = async {
+            // An error is one of a connection that has ended already.
             let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
-            while !self.handle.is_closed() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            self.ended.cancelled().await;
         };
         let _ = tokio::time::timeout(GOODBYE, leave).await;
+    }
+
+    /// Why it ended, as far as that is known; a jump host that is gone says more than the silence behind it.
+    pub(super) fn goodbye(&self) -> Option<String> {
+        self.lease.as_ref().and_then(Lease::gone).or_else(|| self.words.goodbye())
     }
 
     /// The connection has ended.
@@ -182,6 +188,8 @@ pub(super) enum HandlerError {
 pub(super) struct Handler {
     check: Arc<HostKeyCheck>,
     words: Arc<Words>,
+    /// russh drops its handler when the connection has ended.
+    _ended: DropGuard,
 }
 
 impl client::Handler for Handler {

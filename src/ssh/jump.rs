@@ -161,6 +161,14 @@ impl Lease {
         Self { member: Arc::clone(member) }
     }
 
+    /// Why the jump host's connection ended, if it has.
+    pub(super) fn gone(&self) -> Option<String> {
+        let connection = &self.member.connection;
+        let words = connection.is_closed().then(|| connection.goodbye())?;
+        let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        Some(format!("the connection to the jump host {} is gone{words}", self.member.login))
+    }
+
     /// Waits for a place to dial.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.member.dials).acquire_owned().await.ok()
@@ -194,11 +202,9 @@ impl Lease {
             }
             Err(_) => Err(SshError::Lost {
                 host: route.name.clone(),
-                reason: format!(
-                    "the connection to the jump host {} is gone{}",
-                    self.member.login,
-                    connection.words.goodbye().map(|words| format!(": {words}")).unwrap_or_default()
-                ),
+                reason: self
+                    .gone()
+                    .unwrap_or_else(|| format!("the jump host {} says nothing", self.member.login)),
             }),
         }
     }

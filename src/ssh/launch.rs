@@ -135,7 +135,7 @@ impl Inner {
     }
 
     fn silent(&self, exit: &Exit, words: Vec<String>) -> SshError {
-        if *exit == Exit::Unknown {
+        if *exit == Exit::Unknown && self.is_closed() {
             return self.lost("before the agent's first word");
         }
         let said = match words.last() {
@@ -275,7 +275,7 @@ impl Inner {
             Exit::Code(73 | 74) if text.contains("no space") || text.contains("quota") => {
                 Ok(Put::Full(words))
             }
-            Exit::Unknown => Err(self.lost("while the agent was sent")),
+            Exit::Unknown if self.is_closed() => Err(self.lost("while the agent was sent")),
             ended => {
                 let last = words.last().map(|last| format!(": {last}")).unwrap_or_default();
                 Err(self.failed(format!("it could not be stored in {folder}: {ended}{last}"), words))
@@ -447,5 +447,37 @@ mod tests {
         );
         assert!(matches!(needed("- Darwin arm64 -"), Some(Word::Need { gzip: false, folder: None, .. })));
         assert!(needed("gz Linux").is_none());
+    }
+
+    /// What the script answers when these are the shared folders and nothing else can be used.
+    fn needs(shared: &std::path::Path) -> String {
+        let script = LAUNCH.replace("/var/tmp/$I", &format!("{}/$I", shared.display()));
+        let script = script.replace("/tmp/$I /dev/shm/$I", "");
+        let command = one_line(&script, &["-", ":", "x=y", "-"]).unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .env("HOME", "/dev/null")
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_RUNTIME_DIR")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn a_shared_folder_is_used_only_if_it_is_ours_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let shared = tempfile::tempdir().unwrap();
+        let ours = shared.path().join(format!("murder-{}", rustix::process::getuid().as_raw()));
+        assert!(needs(shared.path()).ends_with(&format!(" {}", ours.display())));
+        assert_eq!(std::fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
+
+        std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(needs(shared.path()).ends_with(" -"), "others can look into it");
+
+        std::fs::remove_dir_all(&ours).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &ours).unwrap();
+        assert!(needs(shared.path()).ends_with(" -"), "it is a link of somebody's");
     }
 }

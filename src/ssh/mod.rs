@@ -18,6 +18,7 @@ mod launch;
 mod learn;
 mod lines;
 mod local;
+mod offers;
 mod openssh;
 mod openssh_config;
 mod pace;

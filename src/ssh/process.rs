@@ -24,7 +24,7 @@ impl std::fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "exit {code}"),
             Self::Signal(signal) => write!(f, "killed by SIG{signal}"),
-            Self::Unknown => f.write_str("the connection closed"),
+            Self::Unknown => f.write_str("no exit status"),
         }
     }
 }

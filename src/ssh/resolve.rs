@@ -325,7 +325,8 @@ fn via(target: &Target, config: &HostConfig, tokens: &Tokens<'_>) -> Result<Via,
     let wrong = |reason: String| SshError::Resolve { host: target.name.clone(), reason };
     let parse = |text: &str| Hop::parse(text).ok_or_else(|| wrong(format!("{text:?} is no jump host")));
     let mut hops: Vec<Hop> = if !target.jump.is_empty() {
-        target.jump.iter().map(|hop| parse(hop)).collect::<Result<_, _>>()?
+        let hops = target.jump.iter().filter(|hop| *hop != "none");
+        hops.map(|hop| parse(hop)).collect::<Result<_, _>>()?
     } else if let Some(jump) = &config.proxy_jump {
         tokens.expand(jump).split(',').map(parse).collect::<Result<_, _>>()?
     } else {
@@ -338,6 +339,7 @@ fn via(target: &Target, config: &HostConfig, tokens: &Tokens<'_>) -> Result<Via,
         return Ok(Via::Jump(hops));
     }
     match &config.proxy_command {
+        Some(_) if !target.jump.is_empty() => Ok(Via::Direct),
         Some(_) if config.proxy_use_fdpass => Err(wrong(
             "its ProxyUseFdpass is not supported; give the host `transport: openssh` in the inventory"
                 .to_owned(),

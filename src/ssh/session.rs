@@ -93,10 +93,7 @@ impl Session {
 
     /// The connection has ended.
     pub fn is_closed(&self) -> bool {
-        match &self.inner.link {
-            Link::Russh(connection) => connection.is_closed(),
-            Link::Openssh(master) => master.is_closed(),
-        }
+        self.inner.is_closed()
     }
 
     /// Says goodbye and ends the connection for all clones.
@@ -109,6 +106,13 @@ impl Session {
 }
 
 impl Inner {
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.link {
+            Link::Russh(connection) => connection.is_closed(),
+            Link::Openssh(master) => master.is_closed(),
+        }
+    }
+
     pub(super) async fn exec(&self, command: &str, load: Load) -> Result<Process, SshError> {
         match &self.link {
             Link::Russh(connection) => self.exec_russh(connection, command, load).await,
@@ -206,13 +210,25 @@ impl Inner {
                 retryable: false,
             });
         };
-        Ok(self.exec(&format!("\"{agent}\" pipe {port}"), Load::Bulk).await?.into())
+        let piped = self.exec(&format!("\"{agent}\" pipe {port}"), Load::Bulk).await;
+        match piped {
+            Ok(process) => Ok(process.into()),
+            Err(SshError::Launch { host, reason, .. }) => Err(SshError::Refused {
+                host,
+                tried: format!(
+                    "port {port} of its loopback: sshd forbids forwarding, and instead of it {reason}"
+                ),
+                // A channel that is open now may be closed later.
+                retryable: true,
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Why the connection is gone, as far as it is known.
     pub(super) fn lost(&self, when: &str) -> SshError {
         let words = match &self.link {
-            Link::Russh(connection) => connection.words.goodbye(),
+            Link::Russh(connection) => connection.goodbye(),
             Link::Openssh(master) => master.goodbye(),
         };
         let reason = match words {

@@ -39,7 +39,7 @@ impl View {
     }
 }
 
-/// What a key means. Every one has a row in the table of [`super::keymap`].
+/// What a key means. Every one has a row in the table of the keymap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is explained in the keymap's table")]
 pub enum Action {

@@ -35,6 +35,25 @@ fn a_server_that_allows_one_session_and_rekeys_often_is_enough() {
 }
 
 #[test]
+fn a_server_that_lets_nothing_in_beside_the_agent_is_told_and_lives_from_its_neighbours() {
+    let Some(sshd) = Sshd::start_each(&["", "MaxSessions 1\nAllowTcpForwarding no"]) else { return };
+    let operator = sshd.operator();
+    tree::make(&operator.path("app"), 8 << 20);
+    // Slow enough for the seeder to find out before the neighbour has sent all.
+    let arguments = ["deploy", "app", "--tag", "v1", "--output", "json", "--rate", "1MiB/s"];
+    let done = operator.run(&arguments).exits(0);
+    for dest in sshd.dests() {
+        assert_active(&dest, "v1", &operator.path("app"));
+        assert_clean(&dest);
+    }
+    let told = done.of_type("log").into_iter().filter(|log| {
+        let message = log["message"].as_str().unwrap();
+        message.contains("sshd forbids forwarding") && message.contains("it gets all from other hosts")
+    });
+    assert_eq!(told.map(|log| log["host"].clone()).collect::<Vec<_>>(), [sshd.names()[1]], "once");
+}
+
+#[test]
 fn a_key_that_changed_is_refused_and_the_others_are_deployed_to() {
     let Some(sshd) = Sshd::start(2, "") else { return };
     let operator = sshd.operator();

@@ -29,6 +29,11 @@ struct Server {
 impl Sshd {
     /// Starts `hosts` servers with more lines of configuration; `None` where OpenSSH is not installed.
     pub(crate) fn start(hosts: usize, more: &str) -> Option<Self> {
+        Self::start_each(&vec![more; hosts])
+    }
+
+    /// Starts a server for each of these lines of configuration.
+    pub(crate) fn start_each(configurations: &[&str]) -> Option<Self> {
         let program = SSHD.iter().map(Path::new).find(|path| path.exists())?;
         let folder = tempfile::tempdir().unwrap();
         keygen(&folder.path().join("id"));
@@ -37,7 +42,7 @@ impl Sshd {
             // Its own packages make it at boot, which no container has.
             fs::create_dir_all("/run/sshd").unwrap();
         }
-        for number in 1..=hosts {
+        for (number, more) in (1..).zip(configurations) {
             let server = sshd.start_one(program, &format!("ssh-{number}"), more);
             sshd.servers.push(server);
         }

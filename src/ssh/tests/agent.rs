@@ -105,14 +105,15 @@ async fn noise_of_login_shells_is_no_obstacle() {
 async fn any_login_shell_will_do() {
     for shell in ["bash", "dash", "busybox", "zsh", "fish", "tcsh", "ksh", "mksh"] {
         let Some(shell) = installed(shell) else { continue };
-        let behaviour = if shell.ends_with("busybox") {
-            let folder = tempfile::tempdir().unwrap().keep();
-            let ash = folder.join("ash");
+        let folder = tempfile::tempdir().unwrap();
+        let shell = if shell.ends_with("busybox") {
+            let ash = folder.path().join("ash");
             std::os::unix::fs::symlink(shell, &ash).unwrap();
-            Behaviour { shell: ash, ..Behaviour::default() }
+            ash
         } else {
-            Behaviour { shell: shell.clone(), ..Behaviour::default() }
+            shell
         };
+        let behaviour = Behaviour { shell, ..Behaviour::default() };
         let name = behaviour.shell.display().to_string();
         let (_user, _server, session) = reached(behaviour).await;
         let agent = session.launch(&fake()).await;
@@ -156,19 +157,17 @@ async fn a_system_without_an_agent_is_arch_and_named() {
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_used_is_passed_over() {
-    let (_user, server, session) = reached(Behaviour::default()).await;
-    // Root may write anywhere, so that a file stands where the folder should be.
-    std::fs::write(server.home().join(".cache"), "").unwrap();
-    let shared = tempfile::tempdir().unwrap();
-    let uid = rustix::process::getuid().as_raw();
-    let agent = session.launch(&fake()).await.unwrap();
-    assert!(agent.uploaded_bytes > 0);
-    drop(shared);
-    let fallback = PathBuf::from(format!("/var/tmp/murder-{uid}"));
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&fallback).unwrap());
-    assert_eq!(mode & 0o777, 0o700);
-    std::fs::remove_dir_all(&fallback).unwrap();
+async fn a_folder_that_cannot_be_used_is_passed_over() {
+    let user = User::new();
+    let behaviour = Behaviour { keys: vec![user.key.public_key().clone()], ..Behaviour::default() };
+    let server = Server::start(behaviour).await;
+    // Root may write anywhere: a file stands where the folder should be.
+    let root = user.path("file");
+    std::fs::write(&root, "").unwrap();
+    let options = ClientOptions { agent_root: Some(root.display().to_string()), ..user.options() };
+    let session = Client::new(options).unwrap().connect(&user.target(server.port)).await.unwrap();
+    assert!(session.launch(&fake()).await.unwrap().uploaded_bytes > 0);
+    assert_eq!(left_there(&server), ["agent"]);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn every_kind_of_key_logs_in() {
 }
 
 #[tokio::test]
-async fn a_user_certificate_logs_in_from_file() {
+async fn a_user_certificate_logs_in_whoever_holds_the_key() {
     let user = User::new();
     let Some(sshd) = Sshd::start(&user, "") else { return };
     let authority = user.path("ca").display().to_string();
@@ -121,6 +121,23 @@ async fn a_user_certificate_logs_in_from_file() {
         let result = user.client().connect(&target).await;
         assert!(result.is_ok(), "{name}: {}", result.err().unwrap());
     }
+
+    // The key is in the agent alone, the certificate in a file beside it.
+    let Some((mut agent, socket)) = ssh_agent(&user, &["mine_rsa"]) else { return };
+    std::fs::remove_file(user.path("mine_rsa")).unwrap();
+    let config = user.path("config");
+    let known_hosts = user.known_hosts().display().to_string();
+    std::fs::write(
+        &config,
+        format!("UserKnownHostsFile {known_hosts}\nIdentityAgent {}\n", socket.display()),
+    )
+    .unwrap();
+    let options = ClientOptions { config: ConfigSource::OpenSsh { file: Some(config) }, ..user.options() };
+    let target = Target { identity: vec![user.path("mine_rsa")], ..sshd.target(&user) };
+    let result = Client::new(options).unwrap().connect(&target).await;
+    assert!(result.is_ok(), "{}", result.err().unwrap());
+    agent.kill().unwrap();
+    agent.wait().unwrap();
 }
 
 #[tokio::test]
