@@ -107,7 +107,7 @@ impl Pace {
 pub(super) async fn drive<S: Source>(
     app: &mut App,
     screen: &mut impl Screen,
-    mut input: impl Stream<Item = io::Result<Input>> + Unpin,
+    input: impl Stream<Item = io::Result<Input>> + Unpin,
     mut interrupts: mpsc::Receiver<Signalled>,
     source: &mut S,
     commands: &mpsc::Sender<Command>,
@@ -117,7 +117,11 @@ pub(super) async fn drive<S: Source>(
     let mut pace = Pace::new(options.fps());
     let mut batch: Vec<Event> = Vec::new();
     let mut open = true;
+    let mut input = Some(input);
     loop {
+        if pace.headless && input.take().is_some() {
+            screen.abandon();
+        }
         let now = Instant::now();
         if now >= pace.ticked + TICK {
             pace.ticked = now;
@@ -136,7 +140,7 @@ pub(super) async fn drive<S: Source>(
         let wake = tokio::select! {
             biased;
             Some(interrupt) = interrupts.recv() => Wake::Interrupt(interrupt),
-            key = input.next(), if !pace.headless => Wake::Input(key),
+            key = next_input(&mut input) => Wake::Input(key),
             sent = send_next(app, commands) => Wake::Sent(sent),
             pull = source.next(&mut batch), if open => Wake::Events(pull),
             () = sleep_until(wake_at.max(now)) => Wake::Time,
@@ -162,6 +166,16 @@ pub(super) async fn drive<S: Source>(
             Wake::Time => {}
         }
         effects(app, screen, &mut pace, source, commands, options).await?;
+    }
+}
+
+/// The next key; waits for ever when there is nothing to read from any more.
+async fn next_input(
+    input: &mut Option<impl Stream<Item = io::Result<Input>> + Unpin>,
+) -> Option<io::Result<Input>> {
+    match input {
+        Some(input) => input.next().await,
+        None => pending().await,
     }
 }
 

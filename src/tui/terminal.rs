@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossterm::{QueueableCommand as _, cursor, event, terminal};
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether the terminal is ours now.
 static ENTERED: AtomicBool = AtomicBool::new(false);
+/// The other end of the standard input that says nothing: when it closed, that would be an end to be read on and on.
+static SPEAKER: OnceLock<io::PipeWriter> = OnceLock::new();
 /// What threads other than ours panicked with while the terminal was ours.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -40,6 +42,8 @@ pub(super) trait Screen {
     fn suspend(&mut self) -> io::Result<()>;
     /// Takes the terminal again after somebody else had it.
     fn resume(&mut self) -> io::Result<()>;
+    /// Turns away from a terminal that is gone.
+    fn abandon(&mut self);
 }
 
 /// The only place where the terminal's modes are changed: raw mode, alternate screen, cursor, paste, mouse, title, task
@@ -116,6 +120,16 @@ impl Screen for TerminalGuard {
     fn resume(&mut self) -> io::Result<()> {
         self.take()?;
         self.clear()
+    }
+
+    /// crossterm 0.29 reads a terminal that is gone on and on, on a thread that nobody can end: a busy processor for the
+    /// rest of the run. It gets a standard input that never says a word.
+    fn abandon(&mut self) {
+        if let Ok((silent, speaker)) = io::pipe()
+            && SPEAKER.set(speaker).is_ok()
+        {
+            let _ = rustix::stdio::dup2_stdin(&silent);
+        }
     }
 }
 

@@ -28,6 +28,7 @@ struct Shown {
     draws: usize,
     signals: Vec<Signal>,
     suspended: usize,
+    abandoned: usize,
     busy: bool,
     broken: bool,
 }
@@ -61,6 +62,10 @@ impl Screen for Glass {
 
     fn resume(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.shown.lock().unwrap().abandoned += 1;
     }
 }
 
@@ -244,6 +249,7 @@ async fn the_run_goes_on_without_a_terminal_and_ends_when_it_rests() {
         stage.tell(vec![last()]).await;
         assert_eq!(stage.ended.await.unwrap().unwrap(), Ended::Finished);
         assert!(stage.shown.lock().unwrap().draws <= draws + 1, "nobody looks");
+        assert_eq!(stage.shown.lock().unwrap().abandoned, 1);
     }
 }
 
