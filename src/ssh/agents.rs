@@ -102,6 +102,11 @@ impl AgentBinaries {
         self.agents.keys().map(String::as_str)
     }
 
+    /// Bytes that each takes on its way to a host, by platform.
+    pub fn packed_sizes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.agents.iter().map(|(platform, agent)| (platform.as_str(), agent.packed.len()))
+    }
+
     /// `Linux.x86_64=HASH …`, every name that `uname` may give.
     pub(super) fn by_uname(&self) -> String {
         let mut list = Vec::new();
