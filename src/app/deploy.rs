@@ -34,6 +34,28 @@ pub(super) async fn deploy(
     carry_out(plan, &setup, paths, false, None).await
 }
 
+/// `murder activate TAG` and `murder rollback TAG`: the switch alone, to a release that is on the hosts.
+pub(super) async fn switch(
+    cli: &Cli,
+    around: &Surroundings,
+    paths: &Paths,
+    command: &'static str,
+    tag: &str,
+) -> Result<u8, AppError> {
+    let mut setup = Setup::new(cli, around)?;
+    setup.deploy.tag = Some(tag.to_owned());
+    setup.deploy.activate = true;
+    let occasion = Occasion {
+        command,
+        payload: Path::new(""),
+        config: ConfigSource::OpenSsh { file: None },
+        cache: paths.cache.clone(),
+        linger: setup.face.output(at_terminal()) == Output::Tui,
+    };
+    let plan = plan(&setup, paths, occasion)?;
+    carry_out(plan, &setup, paths, false, None).await
+}
+
 /// Records and shows a run.
 pub(super) async fn carry_out(
     plan: DeployPlan,
@@ -42,7 +64,7 @@ pub(super) async fn carry_out(
     demo: bool,
     listener: Option<Listener>,
 ) -> Result<u8, AppError> {
-    if !plan.payload.exists() {
+    if plan.ships() && !plan.payload.exists() {
         let reason = "there is no such file or directory".to_owned();
         return Err(AppError::Payload { path: plan.payload, reason });
     }
@@ -57,7 +79,7 @@ pub(super) async fn carry_out(
     let meta = Meta {
         demo,
         started_at: now(),
-        payload: std::path::absolute(&plan.payload).ok(),
+        payload: plan.ships().then(|| std::path::absolute(&plan.payload).ok()).flatten(),
         hosts: serde_json::to_value(&setup.hosts).unwrap_or_default(),
         options: serde_json::json!({ "options": setup.options, "hooks": setup.inventory.hooks }),
     };

@@ -171,7 +171,7 @@ impl FailureKind {
             Self::DiskFull => (
                 "disk_full",
                 false,
-                "free space on the host, then retry; `murder clean --keep 2` removes old releases",
+                "free space on the host, then retry; a deploy with --keep 2 leaves fewer old releases",
             ),
             Self::Permission => {
                 ("permission", false, "give the user write access to DEST, or set `become: sudo`, then retry")

@@ -70,6 +70,8 @@ pub(super) struct Rulebook {
     pub(super) linger: bool,
     /// Dial nobody before the payload is packed.
     pub(super) packs_first: bool,
+    /// There is a payload; else the release must be on the hosts.
+    pub(super) ships: bool,
     pub(super) seed: u64,
 }
 
@@ -444,6 +446,7 @@ impl Coordinator {
     pub(super) fn rules(&self) -> Rules {
         Rules {
             packed: self.packed.is_some(),
+            ships: self.book.ships,
             gate_open: self.gate_open,
             attempts: self.book.attempts,
             now: self.now,

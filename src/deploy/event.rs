@@ -133,8 +133,8 @@ pub struct HostInfo {
     pub rate: Option<u64>,
 }
 
-/// What is shipped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What is shipped; all zero and empty if nothing is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// Unpacked bytes.
     pub bytes: u64,

@@ -110,6 +110,8 @@ pub(super) enum Effect {
 pub(super) struct Rules {
     /// The payload's hash is known.
     pub(super) packed: bool,
+    /// There is a payload; else the release must be on the host.
+    pub(super) ships: bool,
     /// See [`Input::GateOpened`].
     pub(super) gate_open: bool,
     /// Attempts that a host gets by itself, the first included.
@@ -186,6 +188,10 @@ impl Host {
                     "the tag is there with other content",
                 );
                 Some(self.fail(failure, rules))
+            }
+            Input::Checked(Present::Absent) if !rules.ships => {
+                let words = "the release is not on this host: deploy it first";
+                Some(self.fail(Failure::new(Phase::Checking, FailureKind::Activate, words), rules))
             }
             Input::Failed(failure) => Some(self.fail(failure.clone(), rules)),
             Input::Cancel if !self.is_final() => {
@@ -272,7 +278,7 @@ impl Way {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { packed: true, gate_open: true, attempts: 3, now: 1_000 };
+    const RULES: Rules = Rules { packed: true, ships: true, gate_open: true, attempts: 3, now: 1_000 };
 
     fn failure(kind: FailureKind) -> Input {
         Input::Failed(Failure::new(Phase::Fetching, kind, "x"))
@@ -319,6 +325,16 @@ mod tests {
         let mut other = Host::new(3);
         walk(&mut other, &[Input::Start, Input::LoggedIn, Input::Launched, Input::Checked(Present::Other)]);
         assert!(matches!(other.way, Way::Failed(Failure { kind: FailureKind::DestExists, .. })));
+    }
+
+    #[test]
+    fn a_release_that_is_to_be_activated_must_be_there() {
+        let mut host = Host::new(3);
+        let rules = Rules { ships: false, ..RULES };
+        for input in [Input::Start, Input::LoggedIn, Input::Launched, Input::Checked(Present::Absent)] {
+            host.step(input, rules);
+        }
+        assert!(matches!(host.way, Way::Failed(Failure { kind: FailureKind::Activate, .. })));
     }
 
     #[test]

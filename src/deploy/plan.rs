@@ -23,7 +23,7 @@ pub struct DeployPlan {
     pub link: String,
     /// Name of the release.
     pub tag: String,
-    /// File or folder to ship.
+    /// File or folder to ship; empty when the release must be on the hosts already.
     pub payload: PathBuf,
     /// SHA-256 of the manifest that the payload must have, hex; then no host is dialled before it is packed.
     pub same_release: Option<String>,
@@ -62,6 +62,11 @@ pub struct DeployPlan {
 }
 
 impl DeployPlan {
+    /// Whether anything is shipped.
+    pub fn ships(&self) -> bool {
+        !self.payload.as_os_str().is_empty()
+    }
+
     /// The plan as faces and journal see it.
     pub fn shown(&self) -> Plan {
         Plan {

@@ -20,7 +20,7 @@ const METAINFO_CHUNK: usize = 45_000;
 pub(super) struct Requests {
     metainfo: Arc<Vec<Request>>,
     info_hash: String,
-    manifest: String,
+    manifest: Option<String>,
     bytes: u64,
     packed_bytes: u64,
     entries: u64,
@@ -38,11 +38,24 @@ impl Requests {
         Self {
             metainfo: Arc::new(metainfo),
             info_hash: hex(&packed.metainfo.info_hash),
-            manifest: hex(&packed.manifest_hash),
+            manifest: Some(hex(&packed.manifest_hash)),
             bytes: packed.bytes,
             packed_bytes: packed.packed_bytes,
             entries: packed.entries,
             key,
+        }
+    }
+
+    /// For a release that is on the hosts already.
+    pub(super) fn of_no_payload() -> Self {
+        Self {
+            metainfo: Arc::default(),
+            info_hash: String::new(),
+            manifest: None,
+            bytes: 0,
+            packed_bytes: 0,
+            entries: 0,
+            key: RunKey([0; 32]),
         }
     }
 
@@ -60,7 +73,7 @@ impl Requests {
             Order::Join { host, neighbours, port, alone } => {
                 let fetch = Fetch {
                     info_hash: self.info_hash.clone(),
-                    manifest: self.manifest.clone(),
+                    manifest: self.manifest.clone().unwrap_or_default(),
                     key: self.key.clone(),
                     rate: plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named)),
                     neighbours,
@@ -99,7 +112,7 @@ impl Requests {
             dest: host.and_then(|host| host.dest.clone()).unwrap_or_default(),
             link: plan.link.clone(),
             tag: plan.tag.clone(),
-            manifest: Some(self.manifest.clone()),
+            manifest: self.manifest.clone(),
             lock: true,
             read_only: false,
             unpacked_bytes: self.bytes,

@@ -134,6 +134,7 @@ impl Run {
             barrier: plan.barrier.clone(),
             linger: plan.linger,
             packs_first: plan.same_release.is_some(),
+            ships: plan.ships(),
             seed: now,
         };
         Ok(Self {
@@ -162,6 +163,10 @@ impl Run {
     async fn go(mut self, mut commands: mpsc::Receiver<Command>) {
         self.emit(Body::Planned(Box::new(self.plan.shown()))).await;
         let (mut packing, mut packed) = self.pack();
+        if !self.plan.ships() {
+            self.requests = Some(Requests::of_no_payload());
+            self.coordinator.packed(RunInfo::default());
+        }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.coordinator.finished && !self.aborted {
@@ -200,6 +205,9 @@ impl Run {
     fn pack(&self) -> (mpsc::Receiver<(u64, u64)>, PackingEnd) {
         let (progress, packing) = mpsc::channel(1);
         let (done, packed) = oneshot::channel();
+        if !self.plan.ships() {
+            return (packing, packed);
+        }
         let (payload, options) = (self.plan.payload.clone(), self.plan.pack.clone());
         tokio::task::spawn_blocking(move || {
             let outcome = pack(&payload, &options, &|done, total| match progress.try_send((done, total)) {

@@ -37,6 +37,7 @@ impl World {
             barrier,
             linger,
             packs_first: false,
+            ships: true,
             seed: 1,
         };
         let run = Coordinator::new(book, 1_000);

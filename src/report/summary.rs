@@ -314,7 +314,10 @@ impl Text<'_> {
                 steps.push((format!("murder retry {run}"), what));
             }
             if active > 0 && rest > 0 {
-                steps.push(("murder rollback".to_owned(), "takes all hosts back to one release".to_owned()));
+                steps.push((
+                    "murder rollback TAG".to_owned(),
+                    "takes all hosts back to one release".to_owned(),
+                ));
             }
         }
         steps.push((format!("murder show {run}"), "tells more of this run".to_owned()));
