@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
-use crate::inventory::{Host, Transport};
+use crate::inventory::Host;
 use crate::payload::{Packed, hex};
 use crate::ssh::Target;
 
@@ -134,10 +134,7 @@ pub(super) fn target(host: &Host) -> Target {
         identity: host.identity.iter().map(PathBuf::from).collect(),
         jump: host.jump.clone(),
         use_config: host.ssh_config,
-        transport: match host.transport {
-            Transport::Russh => crate::ssh::Transport::Russh,
-            Transport::Openssh => crate::ssh::Transport::Openssh,
-        },
+        transport: host.transport,
         become_sudo: host.become_sudo,
     }
 }

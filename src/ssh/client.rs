@@ -6,6 +6,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::inventory::Transport;
+
 use super::SshError;
 use super::ask::{Ask, NobodyToAsk};
 use super::dial::Dialer;
@@ -66,16 +68,6 @@ impl Target {
             become_sudo: false,
         }
     }
-}
-
-/// Whose SSH is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    /// Ours.
-    #[default]
-    Russh,
-    /// The system's `ssh`, a process a host: for what ours cannot do (GSSAPI, PKCS#11).
-    Openssh,
 }
 
 /// Where the settings come from that the inventory does not say.

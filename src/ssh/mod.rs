@@ -34,7 +34,7 @@ mod tests;
 pub use agent_process::{AgentProcess, AgentSays, AgentSender, Leave};
 pub use agents::AgentBinaries;
 pub use ask::{Ask, NobodyToAsk, Secret};
-pub use client::{Client, ClientOptions, ConfigSource, Target, Transport, Warn};
+pub use client::{Client, ClientOptions, ConfigSource, Target, Warn};
 pub use error::SshError;
 pub use files::raise_open_files;
 pub use host_key::{HostKeyError, HostKeyPolicy};

@@ -191,7 +191,7 @@ async fn the_agent_signs_and_a_named_key_that_it_holds_needs_no_passphrase() {
 async fn the_systems_ssh_does_the_same() {
     let user = User::new();
     let Some(sshd) = Sshd::start(&user, "") else { return };
-    let target = Target { transport: Transport::Openssh, ..sshd.target(&user) };
+    let target = Target { transport: crate::inventory::Transport::Openssh, ..sshd.target(&user) };
     let client = user.client();
     let session = client.connect(&target).await.unwrap_or_else(|error| panic!("{error}"));
     let (text, exit) = output(session.exec("echo there; exit 3").await.unwrap()).await;
