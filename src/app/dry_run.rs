@@ -40,6 +40,10 @@ pub(super) fn dry_run(plan: &DeployPlan, setup: &Setup) -> Result<String, AppErr
     line("hosts", format!("{}: {}", plural(names.len(), "host"), fold(&names)));
     line("release", format!("{} below {}", plan.tag, dests(plan)));
     line("then", activation(plan));
+    if let Some(open) = &plan.open {
+        let port = open.port.map_or_else(|| "a free port".to_owned(), |port| format!("port {port}"));
+        line("open swarm", format!("{}, on {port}: any client may fetch it, plain", open.torrent.display()));
+    }
     line("least time", least(plan, survey.bytes));
     Ok(format!("dry run: nothing is contacted\n{text}"))
 }
@@ -73,8 +77,7 @@ fn activation(plan: &DeployPlan) -> String {
 }
 
 fn least(plan: &DeployPlan, bytes: u64) -> String {
-    let rates: Vec<LinkRate> =
-        plan.hosts.iter().map(|host| LinkRate::both(host.rate.or(plan.rate))).collect();
+    let rates: Vec<LinkRate> = plan.hosts.iter().map(|host| LinkRate::both(plan.rate_of(host))).collect();
     match least_seconds(bytes, plan.seed_rate, &rates) {
         Some((seconds, _)) => {
             let rate = plan

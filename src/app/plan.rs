@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Setup;
 use crate::control::{HookLine, HostId, RunId};
-use crate::deploy::{BarrierRules, DeployPlan};
+use crate::deploy::{BarrierRules, DeployPlan, OpenPlan};
 use crate::inventory::{AfterFailure, Canary, Expr, HostKeys, Unpack};
 use crate::journal;
 use crate::paths::Paths;
@@ -47,6 +47,11 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
         tag,
         payload: occasion.payload.to_owned(),
         same_release: None,
+        open: options.open_swarm.clone().map(|torrent| OpenPlan {
+            torrent,
+            port: options.open_port,
+            scratch: occasion.cache.clone(),
+        }),
         pack: pack_options(setup, occasion.cache)?,
         barrier: barrier(setup),
         before: line(&hooks.before_activate),

@@ -76,6 +76,10 @@ impl Coordinator {
     fn progress(&mut self, id: HostId, progress: Progress) {
         let now = self.now;
         let entry = &mut self.hosts[id.index()];
+        if !entry.agent {
+            // It was counted when its agent left.
+            return;
+        }
         if progress.done > entry.progress.done {
             entry.moved_at = now;
         }

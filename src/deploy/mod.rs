@@ -12,6 +12,7 @@ mod hearing;
 mod host;
 mod limit;
 mod links;
+mod open;
 mod plan;
 mod requests;
 mod retry;
@@ -29,5 +30,6 @@ pub use event::{
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
 pub use limit::{Binding, LinkRate, least_seconds};
+pub use open::OpenPlan;
 pub use plan::DeployPlan;
 pub use run::{RunHandle, start};

@@ -8,6 +8,7 @@ use crate::ssh::ClientOptions;
 
 use super::barrier::BarrierRules;
 use super::event::{HostInfo, Plan};
+use super::open::OpenPlan;
 
 /// A deployment, all of it decided: nothing below asks the environment for anything.
 pub struct DeployPlan {
@@ -43,10 +44,12 @@ pub struct DeployPlan {
     pub attempts: u32,
     /// Dials and launches at once.
     pub fanout: u32,
-    /// Limit of a host without one of its own, each direction, bytes a second.
+    /// Limit of each host, each direction, bytes a second; a host's own is never exceeded by it.
     pub rate: Option<u64>,
     /// Limit of the seeder, bytes a second.
     pub seed_rate: Option<u64>,
+    /// A swarm for other clients beside that of the hosts.
+    pub open: Option<OpenPlan>,
     /// Swarm ports on the hosts, first and last.
     pub ports: Option<(u16, u16)>,
     /// A host without a new verified byte for so long is given up.
@@ -97,8 +100,8 @@ impl DeployPlan {
         }
     }
 
-    /// Limit of a host, bytes a second.
-    pub(super) fn rate_of(&self, host: &Host) -> Option<u64> {
-        host.rate.or(self.rate)
+    /// Limit of a host, bytes a second: what its link carries by the inventory, or less if the run is to be slower.
+    pub fn rate_of(&self, host: &Host) -> Option<u64> {
+        host.rate.into_iter().chain(self.rate).min()
     }
 }

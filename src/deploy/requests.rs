@@ -66,8 +66,11 @@ impl Requests {
         order: Order,
         running: &[HostId],
     ) -> Option<Vec<(HostId, Do)>> {
-        let all = |request: Request| running.iter().map(|host| (*host, Do::Send(request.clone()))).collect();
         let one = |host: HostId, request: Request| vec![(host, Do::Send(request))];
+        let all = |request: &dyn Fn(HostId) -> Request| {
+            running.iter().map(|host| (*host, Do::Send(request(*host)))).collect()
+        };
+        let rate_of = |host: HostId| plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named));
         Some(match order {
             Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
             Order::Join { host, neighbours, port, alone } => {
@@ -75,7 +78,7 @@ impl Requests {
                     info_hash: self.info_hash.clone(),
                     manifest: self.manifest.clone().unwrap_or_default(),
                     key: self.key.clone(),
-                    rate: plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named)),
+                    rate: rate_of(host),
                     neighbours,
                 };
                 let lines = Arc::clone(&self.metainfo);
@@ -94,8 +97,8 @@ impl Requests {
                 one(host, request)
             }
             Order::Leave { host, keep_partial } => vec![(host, Do::Leave { keep_partial })],
-            Order::Throttle(bytes_per_second) => all(Request::Rate { bytes_per_second }),
-            Order::Lease(seconds) => all(Request::Lease { seconds }),
+            Order::Throttle(_) => all(&|host| Request::Rate { bytes_per_second: rate_of(host) }),
+            Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
             Order::Connect { .. } | Order::ThrottleSeeder(_) | Order::Emit(_) | Order::Finish => return None,
         })
     }

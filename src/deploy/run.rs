@@ -13,13 +13,15 @@ use crate::control::{HostId, LogLevel, LogSource, RunKey};
 use crate::exit;
 use crate::payload::{PackError, Packed, hex, pack};
 use crate::ssh::{AgentBinaries, Client, ClientOptions, Secret, SshError, Target};
-use crate::swarm::seeder::{Seeder, SeederEvent, SeederOptions};
+use crate::swarm::limiter::{Direction, Limiter};
+use crate::swarm::seeder::{OpenSwarm, Seeder, SeederEvent, SeederOptions};
+use crate::units::format_bytes;
 
 use super::ask::{Asked, Asker};
 use super::board::Board;
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
-use super::event::{Body, Event, RunInfo, SeederProgress};
+use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
 use super::limit::{LinkRate, least_seconds};
 use super::plan::DeployPlan;
 use super::requests::Requests;
@@ -100,6 +102,9 @@ struct Run {
     dos: Vec<Option<(u32, mpsc::Sender<Do>)>>,
     requests: Option<Requests>,
     artifact: Option<Packed>,
+    /// Of all that leaves this machine for the swarm.
+    uplink: Arc<Limiter>,
+    open: Option<OpenSwarm>,
     seeder_events: Option<mpsc::Receiver<SeederEvent>>,
     seeder_shown: SeederProgress,
     seeder_shown_at: Option<Instant>,
@@ -151,6 +156,8 @@ impl Run {
             dos: plan.hosts.iter().map(|_| None).collect(),
             requests: None,
             artifact: None,
+            uplink: Arc::new(Limiter::new(plan.seed_rate)),
+            open: None,
             seeder_events: None,
             seeder_shown: SeederProgress::default(),
             seeder_shown_at: None,
@@ -240,7 +247,7 @@ impl Run {
         }
         let key = RunKey(key);
         let options = SeederOptions {
-            rate: self.plan.seed_rate,
+            limiter: Arc::clone(&self.uplink),
             scratch: self.plan.pack.cache_dir.clone(),
             ..SeederOptions::default()
         };
@@ -250,6 +257,15 @@ impl Run {
                 self.seeder_events = Some(events);
             }
             Err(error) => return self.give_up(format!("cannot start the seeder: {error}")),
+        }
+        if let Some(plan) = &self.plan.open {
+            match plan.open(&packed, Arc::clone(&self.uplink)).await {
+                Ok((open, warning)) => {
+                    self.open = Some(open);
+                    self.coordinator.log(None, LogLevel::Warn, LogSource::Murder, warning);
+                }
+                Err(reason) => return self.refuse(reason),
+            }
         }
         let info = self.info(&packed);
         self.requests = Some(Requests::new(&packed, key));
@@ -369,11 +385,7 @@ impl Run {
             match order {
                 Order::Emit(body) => self.emit(body).await,
                 Order::Connect { host, attempt } => self.connect(host, attempt),
-                Order::ThrottleSeeder(rate) => {
-                    if let Some(seeder) = self.shared.seeder.get() {
-                        seeder.set_rate(rate);
-                    }
-                }
+                Order::ThrottleSeeder(rate) => self.uplink.set_direction(Direction::Up, rate),
                 Order::Finish => {}
                 order => self.order_agents(order),
             }
@@ -388,6 +400,10 @@ impl Run {
     }
 
     fn order_agents(&mut self, order: Order) {
+        if let Order::Throttle(rate) = order {
+            // For hosts that come later too.
+            self.plan.rate = rate;
+        }
         let Some(requests) = &self.requests else {
             if let Order::Leave { host, keep_partial } = order {
                 self.give(host, Do::Leave { keep_partial });
@@ -423,6 +439,12 @@ impl Run {
         if let Some(seeder) = self.shared.seeder.get() {
             self.coordinator.seeder_sent = seeder.progress().sent;
         }
+        if let Some(open) = &self.open {
+            let (level, source) = (LogLevel::Info, LogSource::Murder);
+            let message =
+                format!("the open swarm is closed: {} went to its clients", format_bytes(open.sent()));
+            self.emit(Body::Log(LogLine { host: None, level, source, message })).await;
+        }
         let summary = self.coordinator.summary();
         if summary.exit == exit::OK
             && let Some(packed) = &self.artifact
@@ -431,6 +453,9 @@ impl Run {
             let _ = packed.remove();
         }
         self.emit(Body::Finished(Box::new(summary))).await;
+        if let Some(open) = self.open.take() {
+            open.stop().await;
+        }
         let seeder = Arc::into_inner(self.shared).and_then(|shared| shared.seeder.into_inner());
         if let Some(seeder) = seeder.and_then(Arc::into_inner) {
             seeder.stop().await;

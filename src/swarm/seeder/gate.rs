@@ -21,7 +21,7 @@ pub(super) struct Gate {
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) party: Party,
     pub(super) source: Source,
-    pub(super) limiter: Limiter,
+    pub(super) limiter: Arc<Limiter>,
     /// Payload bytes sent to hosts, repeats included.
     pub(super) sent: AtomicU64,
     pub(super) stop: CancellationToken,
@@ -36,7 +36,7 @@ impl Gate {
         party: Party,
         source: Source,
         metainfo: Arc<Metainfo>,
-        limiter: Limiter,
+        limiter: Arc<Limiter>,
         seed: u64,
     ) -> Self {
         let reveal = Mutex::new(Reveal::new(metainfo.pieces(), seed));

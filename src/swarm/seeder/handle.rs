@@ -34,8 +34,8 @@ const STOP: Duration = Duration::from_secs(3);
 /// What a seeder needs besides what it sends.
 #[derive(Debug, Clone)]
 pub struct SeederOptions {
-    /// Limit of all feeds together, bytes a second as they are on the wire.
-    pub rate: Option<u64>,
+    /// Limit of all that leaves, as it is on the wire; to be shared with whatever else leaves by the same uplink.
+    pub limiter: Arc<Limiter>,
     /// An existing folder for what the session must have on disk while it runs, some kilobytes.
     pub scratch: PathBuf,
     /// Of all that is random in the reveal queue.
@@ -44,7 +44,8 @@ pub struct SeederOptions {
 
 impl Default for SeederOptions {
     fn default() -> Self {
-        Self { rate: None, scratch: std::env::temp_dir(), seed: fastrand::u64(..) }
+        let limiter = Arc::new(Limiter::new(None));
+        Self { limiter, scratch: std::env::temp_dir(), seed: fastrand::u64(..) }
     }
 }
 
@@ -96,7 +97,7 @@ impl Seeder {
         let session = Arc::new(Session::start(artifact, &metainfo, &options.scratch)?);
         let party = Party { key, me: HostId::SEEDER, info_hash: metainfo.info_hash };
         let source = Source::new(metainfo.clone(), artifact.to_owned());
-        let gate = Arc::new(Gate::new(party, source, metainfo, Limiter::new(options.rate), options.seed));
+        let gate = Arc::new(Gate::new(party, source, metainfo, options.limiter.clone(), options.seed));
         let (events, heard) = mpsc::channel(EVENTS);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -159,7 +160,7 @@ impl Seeder {
         self.gate.forget(host);
     }
 
-    /// Limit of all feeds together in bytes a second; felt within a tenth of a second.
+    /// Limit of all that shares the limiter in bytes a second; felt within a tenth of a second.
     pub fn set_rate(&self, rate: Option<u64>) {
         self.gate.limiter.set_rate(rate);
     }

@@ -49,19 +49,19 @@ pub struct OpenSwarm {
 struct Door {
     metainfo: Arc<Metainfo>,
     session: Session,
-    limiter: Limiter,
+    limiter: Arc<Limiter>,
     sent: AtomicU64,
     clients: Arc<Semaphore>,
 }
 
 impl OpenSwarm {
-    /// Opens it on `port` of all addresses, or any free port if that is 0. `rate`: for all clients together, bytes a
-    /// second on the wire. Must be called within a tokio runtime, where its tasks run.
+    /// Opens it on `port` of all addresses, or any free port if that is 0. All clients together are held to `limiter`.
+    /// Must be called within a tokio runtime, where its tasks run.
     pub async fn start(
         artifact: &Path,
         metainfo: Arc<Metainfo>,
         port: u16,
-        rate: Option<u64>,
+        limiter: Arc<Limiter>,
         scratch: &Path,
     ) -> Result<Self, SeederError> {
         let failed = |error: io::Error| SeederError::Port { port, reason: error.to_string() };
@@ -73,7 +73,7 @@ impl OpenSwarm {
         let door = Arc::new(Door {
             session: Session::start(artifact, &metainfo, scratch)?,
             metainfo,
-            limiter: Limiter::new(rate),
+            limiter,
             sent: AtomicU64::new(0),
             clients: Arc::new(Semaphore::new(CLIENTS)),
         });
@@ -100,11 +100,6 @@ impl OpenSwarm {
     /// Bytes sent to clients.
     pub fn sent(&self) -> u64 {
         self.door.sent.load(Ordering::Relaxed)
-    }
-
-    /// Limit for all clients together, bytes a second on the wire.
-    pub fn set_rate(&self, rate: Option<u64>) {
-        self.door.limiter.set_rate(rate);
     }
 
     /// Closes the port and all connections, and removes what the session kept on disk.

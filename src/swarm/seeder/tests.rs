@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::control::{HostId, RunKey};
 use crate::payload::{Metainfo, sha1};
+use crate::swarm::limiter::Limiter;
 
 mod open;
 mod scripted;
@@ -44,7 +45,11 @@ impl Stage {
     }
 
     fn limited(&self, rate: Option<u64>) -> (Seeder, mpsc::Receiver<SeederEvent>) {
-        let options = SeederOptions { rate, scratch: self.folder.path().to_owned(), seed: 1 };
+        let options = SeederOptions {
+            limiter: Arc::new(Limiter::new(rate)),
+            scratch: self.folder.path().to_owned(),
+            seed: 1,
+        };
         Seeder::start(&self.artifact(), self.metainfo.clone(), KEY, &options).unwrap()
     }
 

@@ -16,7 +16,10 @@ async fn get(port: u16, target: &str) -> Vec<u8> {
 }
 
 async fn open(stage: &Stage) -> OpenSwarm {
-    OpenSwarm::start(&stage.artifact(), stage.metainfo.clone(), 0, None, stage.folder.path()).await.unwrap()
+    let limiter = Arc::new(Limiter::new(None));
+    OpenSwarm::start(&stage.artifact(), stage.metainfo.clone(), 0, limiter, stage.folder.path())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -70,7 +73,8 @@ async fn a_port_that_is_taken_is_named() {
     let stage = Stage::new(100_000);
     let swarm = open(&stage).await;
     let (artifact, port) = (stage.artifact(), swarm.port());
-    let again = OpenSwarm::start(&artifact, stage.metainfo.clone(), port, None, stage.folder.path()).await;
+    let limiter = Arc::new(Limiter::new(None));
+    let again = OpenSwarm::start(&artifact, stage.metainfo.clone(), port, limiter, stage.folder.path()).await;
     let error = again.err().unwrap().to_string();
     assert!(error.contains(&port.to_string()) && error.contains("--open-port"), "{error}");
 }
