@@ -86,6 +86,7 @@ fn host(id: HostId, folder: &Path, pieces: Arc<Pieces>, options: &Options, talk:
         talk.addresses.send((id, listener.local_addr()?))?;
         let engine = Engine::start(EngineConfig {
             id,
+            life: 1,
             key: (!options.plain).then_some(RunKey([1; 32])),
             info_hash: [2; 20],
             have: seeder.then(|| BitSet::full(pieces.count())),
@@ -133,7 +134,7 @@ fn main() -> Outcome<()> {
         let all: Vec<Neighbour> = hear_address
             .iter()
             .take(ids.len())
-            .map(|(id, address)| Neighbour { id, addresses: vec![address] })
+            .map(|(id, address)| Neighbour { id, life: 1, addresses: vec![address] })
             .collect();
         let hosts: Vec<Neighbour> =
             all.into_iter().filter(|neighbour| neighbour.id != HostId::SEEDER).collect();

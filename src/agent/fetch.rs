@@ -68,6 +68,7 @@ impl Fetching {
         let metainfo = store.metainfo();
         let config = EngineConfig {
             id: me,
+            life: fetch.life,
             key: Some(fetch.key.clone()),
             info_hash: metainfo.info_hash,
             pieces: Arc::new(shape(metainfo)?),

@@ -143,6 +143,7 @@ fn fetch_of(packed: &Packed) -> Fetch {
         info_hash: hex(&packed.metainfo.info_hash),
         manifest: hex(&packed.manifest_hash),
         key: KEY,
+        life: 1,
         rate: None,
         neighbours: Vec::new(),
     }
@@ -154,6 +155,7 @@ fn seeder(packed: &Packed, port: u16) -> Engine {
     let pieces = Pieces::new(metainfo.length, metainfo.piece_length, metainfo.hashes.clone()).unwrap();
     let engine = Engine::start(EngineConfig {
         id: HostId::SEEDER,
+        life: 1,
         key: Some(KEY),
         info_hash: metainfo.info_hash,
         have: Some(BitSet::full(pieces.count())),
@@ -165,7 +167,7 @@ fn seeder(packed: &Packed, port: u16) -> Engine {
     });
     let engine = engine.unwrap();
     let addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
-    engine.set_neighbours(vec![Neighbour { id: HostId(3), addresses }], &[]);
+    engine.set_neighbours(vec![Neighbour { id: HostId(3), life: 1, addresses }], &[]);
     engine
 }
 
@@ -328,7 +330,7 @@ async fn a_look_changes_nothing() {
         let there = SocketAddr::from((Ipv4Addr::LOCALHOST, checked.port));
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let peers = [(4, vec![there]), (5, vec![gone]), (6, vec![gone, there]), (7, vec![])];
-        let peers = peers.map(|(id, addresses)| Neighbour { id: HostId(id), addresses }).to_vec();
+        let peers = peers.map(|(id, addresses)| Neighbour { id: HostId(id), life: 1, addresses }).to_vec();
         operator.ask(Request::Probe { peers }).await;
         let (open, closed) = operator
             .until(|told| match told {

@@ -123,6 +123,9 @@ pub struct Fetch {
     pub manifest: String,
     /// Lets an end into the swarm.
     pub key: RunKey,
+    /// Which life of the host's agent in this run this is: a dial that was recorded before a restart is not answered.
+    #[serde(default)]
+    pub life: u32,
     /// Limit of each direction in bytes a second.
     pub rate: Option<u64>,
     /// Peers known so far.
@@ -134,6 +137,9 @@ pub struct Fetch {
 pub struct Neighbour {
     /// Which host.
     pub id: HostId,
+    /// Which life of its agent; it answers no dial that means another.
+    #[serde(default)]
+    pub life: u32,
     /// Its addresses, best first.
     pub addresses: Vec<SocketAddr>,
 }

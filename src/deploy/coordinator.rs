@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
 use super::links::{LinkChange, Links};
+use super::seen::SeenRates;
 
 /// What the coordinator wants done. It does nothing by itself, so that a whole run can be tested without a socket.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +16,9 @@ pub(super) enum Order {
     Connect { host: HostId, attempt: u32 },
     /// Send the preflight.
     Begin(HostId),
-    /// Send metainfo and neighbours, and feed it from the seeder; `alone` if no other host will ever reach it.
-    Join { host: HostId, neighbours: Vec<Neighbour>, port: u16, alone: bool },
+    /// Send metainfo and neighbours, and feed it from the seeder; `life` names its agent among those it had in this run,
+    /// `alone` if no other host will ever reach it.
+    Join { host: HostId, life: u32, neighbours: Vec<Neighbour>, port: u16, alone: bool },
     /// Tell of neighbours that came or went.
     Neighbours { host: HostId, add: Vec<Neighbour>, remove: Vec<HostId> },
     /// Unpack.
@@ -73,6 +75,10 @@ pub(super) struct Rulebook {
     /// There is a payload; else the release must be on the hosts.
     pub(super) ships: bool,
     pub(super) seed: u64,
+    /// Limit of each host's rate in both directions, bytes a second, where one is given.
+    pub(super) rates: Vec<Option<u64>>,
+    /// The same of the seeder.
+    pub(super) seed_rate: Option<u64>,
 }
 
 /// The whole run as one deterministic machine: hosts, gate, barrier, links, retries.
@@ -91,6 +97,8 @@ pub(super) struct Coordinator {
     pub(super) stopped_early: bool,
     /// Exit code of an end that is no host's fault.
     pub(super) broken: Option<u8>,
+    /// What links were seen to carry.
+    pub(super) seen: SeenRates,
     /// Payload bytes that the seeder sent.
     pub(super) seeder_sent: u64,
     pub(super) now: u64,
@@ -119,6 +127,7 @@ impl Coordinator {
             resting: false,
             stopped_early: false,
             broken: None,
+            seen: SeenRates::new(&book),
             seeder_sent: 0,
             now,
             started: now,
@@ -133,6 +142,7 @@ impl Coordinator {
     pub(super) fn packed(&mut self, info: RunInfo) {
         self.orders.push(Order::Emit(Body::Started(Box::new(info.clone()))));
         self.packed = Some(info);
+        self.show_limit();
         for index in 0..self.hosts.len() {
             self.step(HostId(index as u32), Input::Packed);
         }
@@ -143,6 +153,7 @@ impl Coordinator {
     pub(super) fn tick(&mut self, now: u64) {
         self.now = now;
         self.watch();
+        self.show_limit();
         self.next_queued = 0;
         self.settle();
     }
@@ -194,6 +205,7 @@ impl Coordinator {
             Command::Cancel(ids) => ids.into_iter().for_each(|id| self.step(id, Input::Cancel)),
             Command::Activate => self.barrier.force(),
             Command::Throttle { host, seed } => {
+                self.seen.given(host, seed);
                 self.orders.extend(host.map(Order::Throttle));
                 self.orders.extend(seed.map(Order::ThrottleSeeder));
             }
@@ -298,14 +310,14 @@ impl Coordinator {
     }
 
     fn join(&mut self, id: HostId) {
-        let (addresses, port) = {
-            let entry = &self.hosts[id.index()];
-            (entry.addresses.clone(), entry.port)
-        };
-        let changes = self.links.join(id, addresses);
+        let entry = &self.hosts[id.index()];
+        // Each attempt has an agent of its own, and the user's retries go on counting.
+        let (life, port) = (entry.host.attempt, entry.port);
+        let me = Neighbour { id, life, addresses: entry.addresses.clone() };
+        let changes = self.links.join(me);
         let neighbours = self.links.known(id);
         let alone = !self.links.dealt(id).iter().any(|other| !self.hosts[other.index()].host.is_final());
-        self.orders.push(Order::Join { host: id, neighbours, port, alone });
+        self.orders.push(Order::Join { host: id, life, neighbours, port, alone });
         self.tell(changes);
     }
 
@@ -314,7 +326,7 @@ impl Coordinator {
         self.tell(changes);
     }
 
-    fn tell(&mut self, changes: Vec<LinkChange>) {
+    pub(super) fn tell(&mut self, changes: Vec<LinkChange>) {
         for LinkChange { host, add, remove } in changes {
             if self.hosts[host.index()].agent {
                 self.orders.push(Order::Neighbours { host, add, remove });

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) port: u16,
     pub(super) progress: Progress,
     pub(super) reused: u64,
+    /// Bytes that it lacked when it joined the swarm.
+    pub(super) to_fetch: u64,
     /// Counters of agents of earlier attempts.
     pub(super) spent: Spent,
     /// When it began to fetch and when it had all, milliseconds since the epoch.
@@ -63,6 +65,7 @@ impl Entry {
             port: 0,
             progress: Progress::default(),
             reused: 0,
+            to_fetch: 0,
             spent: Spent::default(),
             fetch: (None, None),
             moved_at: 0,

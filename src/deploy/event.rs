@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Failure, FailureKind, HostId, LinkCount, LogLevel, LogSource, Phase, RunId, Wait};
 
+use super::limit::FluidLimit;
+
 /// One thing that happened, in the run's one order of events. Faces, journal and tests see the same stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -58,6 +60,9 @@ pub enum Body {
     },
     /// What the seeder did, once a second while it works.
     Seeder(Box<SeederProgress>),
+    /// The least possible time and what binds it: by the given rates at the start, later by those that links were seen
+    /// to carry where none is given. At most once a second, when it changed.
+    Limit(FluidLimit),
     /// A line for the log.
     Log(LogLine),
     /// The barrier between staging and activation.

@@ -16,6 +16,7 @@ impl Coordinator {
                 entry.reused += reused;
                 entry.progress.done = done;
                 entry.progress.total = self.packed.as_ref().map_or(0, |info| info.packed_bytes);
+                entry.to_fetch = entry.progress.total.saturating_sub(done);
                 self.show_progress(id);
             }
             Report::Progress(progress) => self.progress(id, *progress),
@@ -42,6 +43,10 @@ impl Coordinator {
                     "{sender} sent piece {piece} with wrong bytes; it was dropped and the piece asked again"
                 );
                 self.log(Some(id), LogLevel::Warn, LogSource::Murder, message);
+                if from.index() < self.hosts.len() {
+                    let changes = self.links.cut(id, from);
+                    self.tell(changes);
+                }
             }
             Report::Hello(_)
             | Report::Log { .. }
@@ -84,6 +89,7 @@ impl Coordinator {
             entry.moved_at = now;
         }
         entry.progress = progress;
+        self.see_rates(id);
         self.show_progress(id);
     }
 

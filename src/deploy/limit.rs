@@ -1,7 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use crate::control::HostId;
 
 /// The term of the fluid limit that is the largest, and so binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Binding {
     /// The seeder's uplink: one copy must leave it.
     Seeder,
@@ -9,6 +12,15 @@ pub enum Binding {
     Host(HostId),
     /// All uplinks together: they must carry a copy for every host.
     Uplinks,
+}
+
+/// The least time that a transfer can take, whatever the swarm does, and what sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FluidLimit {
+    /// Seconds until the last host can have all.
+    pub seconds: f64,
+    /// The link, or links, that bind.
+    pub binding: Binding,
 }
 
 /// What a host's link carries in bytes a second; `None` where it is not known.

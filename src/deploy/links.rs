@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use crate::control::{HostId, Neighbour};
 use crate::swarm::Graph;
 
@@ -8,7 +6,7 @@ use crate::swarm::Graph;
 pub(super) struct Links {
     graph: Graph,
     racks: Vec<Option<String>>,
-    members: Vec<Option<Vec<SocketAddr>>>,
+    members: Vec<Option<Neighbour>>,
     /// Taken out of the graph because they left; dealt anew when they come back.
     lost: Vec<bool>,
 }
@@ -33,13 +31,15 @@ impl Links {
     }
 
     /// A host can be dialled from now on. Returns what its neighbours must be told.
-    pub(super) fn join(&mut self, id: HostId, addresses: Vec<SocketAddr>) -> Vec<LinkChange> {
+    pub(super) fn join(&mut self, new: Neighbour) -> Vec<LinkChange> {
+        let id = new.id;
         if std::mem::take(&mut self.lost[id.index()]) {
             self.graph.add(id, self.racks[id.index()].as_deref());
         }
-        self.members[id.index()] = Some(addresses.clone());
-        let add = Neighbour { id, addresses };
-        self.live(id).map(|host| LinkChange { host, add: vec![add.clone()], remove: vec![] }).collect()
+        self.members[id.index()] = Some(new.clone());
+        self.live(id)
+            .map(|other| LinkChange { host: other.id, add: vec![new.clone()], remove: vec![] })
+            .collect()
     }
 
     /// A host will not take part, or does so no longer: its neighbours get others. Returns who must be told what.
@@ -49,17 +49,37 @@ impl Links {
         }
         let mut changes = Vec::new();
         if self.members[id.index()].take().is_some() {
-            let gone = |host| LinkChange { host, add: vec![], remove: vec![id] };
+            let gone = |other: &Neighbour| LinkChange { host: other.id, add: vec![], remove: vec![id] };
             changes.extend(self.live(id).map(gone));
         }
-        for (a, b) in self.graph.replace(id) {
-            if let (Some(to_a), Some(to_b)) = (&self.members[a.index()], &self.members[b.index()]) {
-                let meet = |host, id, addresses: &[SocketAddr]| LinkChange {
-                    host,
-                    add: vec![Neighbour { id, addresses: addresses.to_vec() }],
+        let new = self.graph.replace(id);
+        changes.extend(self.introduce(new));
+        changes
+    }
+
+    /// Two hosts will not speak with each other any more: each gets another neighbour. Returns who must be told what.
+    pub(super) fn cut(&mut self, a: HostId, b: HostId) -> Vec<LinkChange> {
+        if !self.dealt(a).contains(&b) {
+            return Vec::new();
+        }
+        let parted = |host, other| LinkChange { host, add: vec![], remove: vec![other] };
+        let mut changes = vec![parted(a, b), parted(b, a)];
+        let new = self.graph.cut(a, b);
+        changes.extend(self.introduce(new));
+        changes
+    }
+
+    /// What the ends of new links must be told, where both are in the swarm.
+    fn introduce(&self, links: Vec<(HostId, HostId)>) -> Vec<LinkChange> {
+        let mut changes = Vec::new();
+        for (a, b) in links {
+            if let (Some(a), Some(b)) = (&self.members[a.index()], &self.members[b.index()]) {
+                let meet = |host: &Neighbour, other: &Neighbour| LinkChange {
+                    host: host.id,
+                    add: vec![other.clone()],
                     remove: vec![],
                 };
-                changes.extend([meet(a, b, to_b), meet(b, a, to_a)]);
+                changes.extend([meet(a, b), meet(b, a)]);
             }
         }
         changes
@@ -67,9 +87,7 @@ impl Links {
 
     /// The neighbours of a host that are in the swarm now.
     pub(super) fn known(&self, id: HostId) -> Vec<Neighbour> {
-        self.live(id)
-            .map(|id| Neighbour { id, addresses: self.members[id.index()].clone().unwrap_or_default() })
-            .collect()
+        self.live(id).cloned().collect()
     }
 
     /// The neighbours of a host, whether they are in the swarm or not.
@@ -82,7 +100,7 @@ impl Links {
         self.live(id).count()
     }
 
-    fn live(&self, id: HostId) -> impl Iterator<Item = HostId> {
-        self.graph.neighbours(id).iter().copied().filter(|other| self.members[other.index()].is_some())
+    fn live(&self, id: HostId) -> impl Iterator<Item = &Neighbour> {
+        self.graph.neighbours(id).iter().filter_map(|other| self.members[other.index()].as_ref())
     }
 }

@@ -17,6 +17,7 @@ mod plan;
 mod requests;
 mod retry;
 mod run;
+mod seen;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
-pub use limit::{Binding, LinkRate, least_seconds};
+pub use limit::{Binding, FluidLimit, LinkRate, least_seconds};
 pub use open::OpenPlan;
 pub use plan::DeployPlan;
 pub use run::{RunHandle, start};

@@ -73,16 +73,17 @@ impl Requests {
         let rate_of = |host: HostId| plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named));
         Some(match order {
             Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
-            Order::Join { host, neighbours, port, alone } => {
+            Order::Join { host, life, neighbours, port, alone } => {
                 let fetch = Fetch {
                     info_hash: self.info_hash.clone(),
                     manifest: self.manifest.clone().unwrap_or_default(),
                     key: self.key.clone(),
+                    life,
                     rate: rate_of(host),
                     neighbours,
                 };
                 let lines = Arc::clone(&self.metainfo);
-                vec![(host, Do::Join { lines, fetch: Request::Fetch(Box::new(fetch)), port, alone })]
+                vec![(host, Do::Join { lines, fetch: Box::new(fetch), port, alone })]
             }
             Order::Neighbours { host, add, remove } => one(host, Request::Neighbours { add, remove }),
             Order::Stage(host) => one(host, Request::Stage),

@@ -141,6 +141,8 @@ impl Run {
             packs_first: plan.same_release.is_some(),
             ships: plan.ships(),
             seed: now,
+            rates: plan.hosts.iter().map(|host| plan.rate_of(host)).collect(),
+            seed_rate: plan.seed_rate,
         };
         Ok(Self {
             coordinator: Coordinator::new(book, now),
@@ -356,6 +358,7 @@ impl Run {
         if let Some(seeder) = self.shared.seeder.get() {
             let numbers = seeder.progress();
             self.coordinator.seeder_sent = numbers.sent;
+            self.coordinator.see_seeder(numbers.rate);
             let progress = SeederProgress {
                 sent: numbers.sent,
                 rate: numbers.rate,

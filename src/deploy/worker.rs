@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Phase, Report, Request};
+use crate::control::{Failure, FailureKind, Fetch, HostId, LogLevel, LogSource, Phase, Report, Request};
 use crate::ssh::{AgentProcess, AgentSays, AgentSender, Exit, Session, SshError};
 use crate::swarm::seeder::Seeder;
 
@@ -27,7 +27,7 @@ pub(super) enum Do {
     /// Send it to the agent.
     Send(Request),
     /// Send these lines, then feed the host at the port of its loopback; `alone` if nobody else will.
-    Join { lines: Arc<Vec<Request>>, fetch: Request, port: u16, alone: bool },
+    Join { lines: Arc<Vec<Request>>, fetch: Box<Fetch>, port: u16, alone: bool },
     /// Let the agent leave.
     Leave { keep_partial: bool },
 }
@@ -154,11 +154,12 @@ async fn carry(
         match dos.recv().await {
             Some(Do::Send(request)) => agent.send(&request).await?,
             Some(Do::Join { lines, fetch, port, alone }) => {
-                for line in lines.iter().chain([&fetch]) {
+                let life = fetch.life;
+                for line in lines.iter().chain([&Request::Fetch(fetch)]) {
                     agent.send(line).await?;
                 }
                 _feed = shared.seeder().map(|seeder| {
-                    let task = feed_host(seeder, session.clone(), mouth.clone(), port, alone);
+                    let task = feed_host(seeder, session.clone(), mouth.clone(), life, port, alone);
                     AbortOnDropHandle::new(tokio::spawn(task))
                 });
             }
@@ -169,13 +170,13 @@ async fn carry(
 }
 
 /// Keeps a way from the seeder to the host open until it is aborted.
-async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, port: u16, alone: bool) {
+async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, life: u32, port: u16, alone: bool) {
     let mut wait = FEED_AGAIN;
     let mut warned = false;
     while !session.is_closed() {
         match session.open_loopback(port).await {
             Ok(stream) => {
-                let feed = seeder.feed(mouth.host, stream, !alone);
+                let feed = seeder.feed(mouth.host, life, stream, !alone);
                 feed.ended().await;
                 if feed.sent() > 0 {
                     wait = FEED_AGAIN;

@@ -31,6 +31,7 @@ impl FleetState {
                 self.seeder_rates.push(progress.rate);
                 self.seeder = (**progress).clone();
             }
+            Body::Limit(limit) => self.limit = Some(*limit),
             Body::Log(line) => self.hear_line(line, at),
             Body::Barrier(barrier) => self.barrier = Some(*barrier),
             Body::Activated { host, at: switched } => {

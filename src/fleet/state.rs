@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::control::{HostId, LogLevel, LogSource};
-use crate::deploy::{BarrierState, Plan, Question, RunInfo, SeederProgress, Summary};
+use crate::deploy::{BarrierState, FluidLimit, Plan, Question, RunInfo, SeederProgress, Summary};
 
 use super::{Causes, Counts, Eta, Flows, HostRecord, Ring};
 
@@ -97,6 +97,7 @@ pub struct FleetState {
     pub(super) throughput: Ring<u64>,
     pub(super) second: u64,
     pub(super) seeder: SeederProgress,
+    pub(super) limit: Option<FluidLimit>,
     pub(super) seeder_rates: Ring<u64>,
     pub(super) flows: Flows,
     pub(super) log: Ring<LogEntry>,
@@ -143,6 +144,7 @@ impl FleetState {
             throughput: Ring::new(THROUGHPUT_SAMPLES),
             second: 0,
             seeder: SeederProgress::default(),
+            limit: None,
             seeder_rates: Ring::new(THROUGHPUT_SAMPLES),
             flows: Flows::default(),
             log: Ring::new(LOG_LINES),
@@ -342,6 +344,12 @@ impl FleetState {
     /// From the first host's fetching to the last host's end of it, or to `now`; milliseconds.
     pub fn fetch_millis(&self, now: u64) -> Option<u64> {
         Some(self.fetch_to.unwrap_or(now).saturating_sub(self.fetch_from?))
+    }
+
+    /// The least possible time and the link that binds it, by the given rates or by those that were seen so far; for
+    /// the header. [`Self::least_seconds`] is by given rates alone.
+    pub fn limit(&self) -> Option<&FluidLimit> {
+        self.limit.as_ref()
     }
 
     /// The least possible time by the fluid limit, seconds.

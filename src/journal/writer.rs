@@ -330,7 +330,12 @@ impl Writer {
 fn is_urgent(event: &Event) -> bool {
     !matches!(
         event.body,
-        Body::Progress { .. } | Body::Seeder(_) | Body::Packing { .. } | Body::Log(_) | Body::Mark { .. }
+        Body::Progress { .. }
+            | Body::Seeder(_)
+            | Body::Limit(_)
+            | Body::Packing { .. }
+            | Body::Log(_)
+            | Body::Mark { .. }
     )
 }
 

@@ -63,7 +63,11 @@ impl<W: Write, E: Write> Json<W, E> {
     fn keep_early(&mut self, event: &Event) {
         let Some(early) = &mut self.early else { return };
         match event.body {
-            Body::Planned(_) | Body::Packing { .. } | Body::Progress { .. } | Body::Seeder(_) => return,
+            Body::Planned(_)
+            | Body::Packing { .. }
+            | Body::Progress { .. }
+            | Body::Seeder(_)
+            | Body::Limit(_) => return,
             Body::Log(_) if self.early_logs >= EARLY_LOG_LINES => return,
             Body::Log(_) => self.early_logs += 1,
             _ => {}

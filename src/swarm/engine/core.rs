@@ -91,7 +91,12 @@ impl Core {
         let have = config.have.clone().unwrap_or_else(|| BitSet::new(pieces.count()));
         let done_bytes = have.iter().map(|piece| u64::from(pieces.size(piece))).sum();
         let complete = have.is_full();
-        let party = config.key.clone().map(|key| Party { key, me: config.id, info_hash: config.info_hash });
+        let party = config.key.clone().map(|key| Party {
+            key,
+            me: config.id,
+            life: config.life,
+            info_hash: config.info_hash,
+        });
         let state = State {
             pieces: pieces.clone(),
             picker: Picker::new(pieces.clone(), have, limits, config.seed),
@@ -234,6 +239,8 @@ impl State {
         for key in keys {
             self.look_after(key, now);
         }
+        // Of pieces that the picker gave up.
+        self.buffers.retain(|piece, _| self.picker.is_begun(*piece));
         self.picker.is_at_end()
     }
 

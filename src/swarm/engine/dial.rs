@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::connection::{NOT_SENT_LOWAT, serve};
 use super::core::Core;
 use super::links::{Dialled, Who};
-use crate::control::HostId;
+use crate::control::{HostId, Neighbour};
 use crate::swarm::noise::{self, Channel};
 
 /// The next address of a host is tried when the one before did not answer for so long.
@@ -28,11 +28,11 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Incoming connections whose handshake is not done. A stranger must not use up our descriptors.
 const MOST_UNKNOWN: usize = 64;
 
-/// Where a host may be reached, best first; may change.
-pub(super) type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
+/// A host and where it may be reached, best first; may change.
+pub(super) type Whom = Arc<Mutex<Neighbour>>;
 
 /// Keeps a connection to a host: dials whenever there is none, until the task is ended.
-pub(super) async fn keep_dialling(core: Arc<Core>, host: HostId, addresses: Addresses) {
+pub(super) async fn keep_dialling(core: Arc<Core>, host: HostId, whom: Whom) {
     if host < core.me {
         tokio::time::sleep(COURTESY).await;
     }
@@ -53,8 +53,8 @@ pub(super) async fn keep_dialling(core: Arc<Core>, host: HostId, addresses: Addr
             pause = BACK_OFF.0;
             continue;
         }
-        let known = addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((channel, address)) = reach(&core, host, &known).await {
+        let known = whom.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((channel, address)) = reach(&core, &known).await {
             let who = Who { host: Some(host), address: Some(address), dialled: Dialled::ByUs };
             let begun = tokio::time::Instant::now();
             if let Err(error) = serve(core.clone(), channel, who).await {
@@ -71,17 +71,14 @@ pub(super) async fn keep_dialling(core: Arc<Core>, host: HostId, addresses: Addr
 }
 
 /// Tries the addresses of a host, each a little after the one before; the first that proves to be that host wins.
-async fn reach(
-    core: &Arc<Core>,
-    host: HostId,
-    addresses: &[SocketAddr],
-) -> Option<(Channel<TcpStream>, SocketAddr)> {
+async fn reach(core: &Arc<Core>, whom: &Neighbour) -> Option<(Channel<TcpStream>, SocketAddr)> {
+    let (host, life) = (whom.id, whom.life);
     let mut attempts = JoinSet::new();
-    for (place, address) in addresses.iter().copied().enumerate() {
+    for (place, address) in whom.addresses.iter().copied().enumerate() {
         let core = core.clone();
         attempts.spawn(async move {
             tokio::time::sleep(NEXT_ADDRESS * place as u32).await;
-            (dial(&core, host, address).await, address)
+            (dial(&core, host, life, address).await, address)
         });
     }
     while let Some(attempt) = attempts.join_next().await {
@@ -94,13 +91,13 @@ async fn reach(
     None
 }
 
-async fn dial(core: &Core, host: HostId, address: SocketAddr) -> io::Result<Channel<TcpStream>> {
+async fn dial(core: &Core, host: HostId, life: u32, address: SocketAddr) -> io::Result<Channel<TcpStream>> {
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     tune(&stream)?;
     match &core.party {
-        Some(party) => Ok(noise::dial(stream, party, host).await?),
+        Some(party) => Ok(noise::dial(stream, party, host, life).await?),
         None => Ok(Channel::plain(stream)),
     }
 }

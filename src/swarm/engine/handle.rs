@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Core;
-use super::dial::{Addresses, answer, keep_answering, keep_dialling};
+use super::dial::{Whom, answer, keep_answering, keep_dialling};
 use super::storage::PieceStore;
 use crate::control::{HostId, LinkCount, Neighbour, Progress, RunKey};
 use crate::swarm::bitset::BitSet;
@@ -20,6 +20,8 @@ use crate::swarm::pieces::Pieces;
 pub struct EngineConfig {
     /// This host.
     pub id: HostId,
+    /// Which life of its agent in the run this is; dials that mean another are not answered.
+    pub life: u32,
     /// Lets ends into the swarm; `None` speaks plain BitTorrent with anybody.
     pub key: Option<RunKey>,
     /// SHA-1 of the info dictionary.
@@ -71,7 +73,7 @@ pub enum Event {
 /// A running engine. Ends when it is dropped.
 pub struct Engine {
     core: Arc<Core>,
-    dialling: Mutex<BTreeMap<HostId, (Addresses, AbortHandle)>>,
+    dialling: Mutex<BTreeMap<HostId, (Whom, AbortHandle)>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -114,14 +116,15 @@ impl Engine {
                 self.core.leave(key);
             }
         }
-        for Neighbour { id, addresses } in add.into_iter().filter(|neighbour| neighbour.id != self.core.me) {
+        for neighbour in add.into_iter().filter(|neighbour| neighbour.id != self.core.me) {
+            let id = neighbour.id;
             if let Some((known, _)) = dialling.get(&id) {
-                *known.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+                *known.lock().unwrap_or_else(PoisonError::into_inner) = neighbour;
                 continue;
             }
-            let addresses = Arc::new(Mutex::new(addresses));
-            let task = self.spawn(keep_dialling(self.core.clone(), id, addresses.clone()));
-            dialling.insert(id, (addresses, task));
+            let whom = Arc::new(Mutex::new(neighbour));
+            let task = self.spawn(keep_dialling(self.core.clone(), id, whom.clone()));
+            dialling.insert(id, (whom, task));
         }
     }
 

@@ -81,6 +81,7 @@ impl Payload {
         let store = Arc::new(Memory { bytes: Mutex::new(bytes), fails: false });
         let mut config = EngineConfig {
             id,
+            life: 1,
             key: self.key.clone(),
             info_hash: self.info_hash,
             pieces: self.pieces.clone(),
@@ -135,7 +136,7 @@ struct Host {
 
 impl Host {
     fn neighbour(&self) -> Neighbour {
-        Neighbour { id: self.id, addresses: vec![self.address] }
+        Neighbour { id: self.id, life: 1, addresses: vec![self.address] }
     }
 
     /// Dials another host; the other does not dial.

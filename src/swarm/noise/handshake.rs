@@ -18,10 +18,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// holders of the key can make one, so that a full set is refused rather than forgotten.
 const MAX_SEEN: usize = 1 << 16;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KEY: usize = 32;
-/// Version, dialler, dialled, info-hash.
-const PAYLOAD: usize = 1 + 4 + 4 + 20;
+/// Version, dialler, dialled, its life, info-hash.
+const PAYLOAD: usize = 1 + 4 + 4 + 4 + 20;
 /// Suite, ephemeral key, encrypted payload.
 const FIRST: usize = 1 + KEY + PAYLOAD + TAG;
 /// Ephemeral key, empty encrypted payload.
@@ -81,6 +81,9 @@ pub struct Party {
     pub key: RunKey,
     /// This end.
     pub me: HostId,
+    /// Which life of its agent in this run this is. What was dialled at an earlier one is not answered: that one's
+    /// [`SeenKeys`] are forgotten.
+    pub life: u32,
     /// SHA-1 of the info dictionary of the torrent in question.
     pub info_hash: [u8; 20],
 }
@@ -103,18 +106,18 @@ impl SeenKeys {
     }
 }
 
-/// Makes a channel to host `them` at the other end of `stream`.
-pub async fn dial<S>(stream: S, party: &Party, them: HostId) -> Result<Channel<S>, NoiseError>
+/// Makes a channel to host `them`, whose agent is in its life `life`, at the other end of `stream`.
+pub async fn dial<S>(stream: S, party: &Party, them: HostId, life: u32) -> Result<Channel<S>, NoiseError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    dial_with(stream, party, them, Suite::best()).await
+    dial_with(stream, party, (them, life), Suite::best()).await
 }
 
 pub(super) async fn dial_with<S>(
     mut stream: S,
     party: &Party,
-    them: HostId,
+    them: (HostId, u32),
     suite: Suite,
 ) -> Result<Channel<S>, NoiseError>
 where
@@ -196,27 +199,29 @@ fn start(suite: Suite, party: &Party, initiator: bool) -> Result<HandshakeState,
     if initiator { builder.build_initiator() } else { builder.build_responder() }.map_err(refused)
 }
 
-fn introduction(party: &Party, them: HostId) -> [u8; PAYLOAD] {
+fn introduction(party: &Party, (them, life): (HostId, u32)) -> [u8; PAYLOAD] {
     let mut payload = [0; PAYLOAD];
     payload[0] = VERSION;
     payload[1..5].copy_from_slice(&party.me.0.to_be_bytes());
     payload[5..9].copy_from_slice(&them.0.to_be_bytes());
-    payload[9..].copy_from_slice(&party.info_hash);
+    payload[9..13].copy_from_slice(&life.to_be_bytes());
+    payload[13..].copy_from_slice(&party.info_hash);
     payload
 }
 
 fn check(payload: &[u8; PAYLOAD], party: &Party) -> Result<HostId, NoiseError> {
-    let host = |at: usize| {
-        HostId(u32::from_be_bytes([payload[at], payload[at + 1], payload[at + 2], payload[at + 3]]))
-    };
-    let (from, to) = (host(1), host(5));
+    let number =
+        |at: usize| u32::from_be_bytes([payload[at], payload[at + 1], payload[at + 2], payload[at + 3]]);
+    let (from, to, life) = (HostId(number(1)), HostId(number(5)), number(9));
     let differs = if payload[0] != VERSION {
         Some("another version")
     } else if to != party.me {
         Some("another host")
+    } else if life != party.life {
+        Some("another life of this host's agent")
     } else if from == party.me {
         Some("itself")
-    } else if payload[9..] != party.info_hash {
+    } else if payload[13..] != party.info_hash {
         Some("another torrent")
     } else {
         None

@@ -46,6 +46,11 @@ impl Begun {
         self.free as usize == self.blocks.len()
     }
 
+    /// Nobody is asked for any of it.
+    pub(super) fn is_idle(&self) -> bool {
+        (self.free + self.here) as usize == self.blocks.len()
+    }
+
     pub(super) fn open_to(&self, peer: PeerKey) -> bool {
         self.only.is_none_or(|only| only == peer)
     }

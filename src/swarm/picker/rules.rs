@@ -123,6 +123,11 @@ impl Picker {
         self.begun.len()
     }
 
+    /// A piece is begun or being verified: what came of it is still of use.
+    pub fn is_begun(&self, piece: u32) -> bool {
+        self.begun.contains_key(&piece)
+    }
+
     /// Everything that is missing is asked for.
     pub fn is_at_end(&self) -> bool {
         self.asked > 0 && self.free == 0 && self.rarity.fresh().is_empty()
@@ -258,10 +263,10 @@ impl Picker {
 
     /// Rule 2: a piece that nobody was asked for, of the fewest copies.
     fn of_new(&mut self, key: PeerKey, now: Duration) -> Option<Ask> {
-        let peer = self.peers.get(&key)?;
-        if peer.interesting == 0 || self.is_full() {
+        if self.peers.get(&key)?.interesting == 0 || (self.is_full() && !self.drop_stranded()) {
             return None;
         }
+        let peer = self.peers.get(&key)?;
         let piece = self.rarity.rarest(&peer.has, &mut self.random)?;
         self.unfresh(piece);
         let only = self.suspects.contains(&piece).then_some(key);
@@ -270,6 +275,32 @@ impl Picker {
         self.begun.insert(piece, begun);
         self.peers.get_mut(&key)?.mine.push_back(piece);
         self.of_mine(key, now)
+    }
+
+    /// Gives up a begun piece that nobody who is here can finish, so that its place is of use to another: that of which
+    /// the least would be fetched twice. Whether there was one.
+    fn drop_stranded(&mut self) -> bool {
+        if self.free == 0 {
+            return false;
+        }
+        let serves = |piece: u32, begun: &Begun| {
+            self.peers.iter().any(|(key, peer)| {
+                !peer.choked && !peer.stopped && begun.open_to(*key) && peer.has.contains(piece)
+            })
+        };
+        let stranded = self
+            .begun
+            .iter()
+            .filter(|(piece, begun)| begun.free > 0 && begun.is_idle() && !serves(**piece, begun))
+            .min_by_key(|(_, begun)| begun.here)
+            .map(|(piece, _)| *piece);
+        let Some((piece, begun)) = stranded.and_then(|piece| Some((piece, self.begun.remove(&piece)?)))
+        else {
+            return false;
+        };
+        self.free -= begun.free;
+        self.refresh(piece);
+        true
     }
 
     /// Rule 3: a free block of any begun piece that it has, of the one with the fewest left.

@@ -64,6 +64,8 @@ pub enum FeedEnd {
 #[derive(Debug)]
 pub(super) struct FeedState {
     pub(super) host: HostId,
+    /// Which life of its agent.
+    pub(super) life: u32,
     pub(super) sent: AtomicU64,
     pub(super) wake: Notify,
     pub(super) stop: CancellationToken,
@@ -71,9 +73,9 @@ pub(super) struct FeedState {
 }
 
 impl FeedState {
-    pub(super) fn new(host: HostId, stop: CancellationToken) -> Self {
+    pub(super) fn new(host: HostId, life: u32, stop: CancellationToken) -> Self {
         let (end, _) = watch::channel(None);
-        Self { host, sent: AtomicU64::new(0), wake: Notify::new(), stop, end }
+        Self { host, life, sent: AtomicU64::new(0), wake: Notify::new(), stop, end }
     }
 }
 
@@ -154,7 +156,7 @@ pub(super) struct Feed<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
     /// Introduces the seeder to the engine at the other end of the stream.
     pub(super) async fn dial(gate: Arc<Gate>, state: Arc<FeedState>, stream: S) -> Result<Self, FeedEnd> {
-        let mut channel = noise::dial(stream, &gate.party, state.host).await?;
+        let mut channel = noise::dial(stream, &gate.party, state.host, state.life).await?;
         channel.push(&wire::handshake(gate.party.info_hash, HostId::SEEDER))?;
         wire::push(&mut channel, &Message::Unchoke)?;
         channel.seal()?;

@@ -55,8 +55,8 @@ impl Gate {
     }
 
     /// The state of a new feed; an older one of the same host is stopped.
-    pub(super) fn register(&self, host: HostId) -> Arc<FeedState> {
-        let state = Arc::new(FeedState::new(host, self.stop.child_token()));
+    pub(super) fn register(&self, host: HostId, life: u32) -> Arc<FeedState> {
+        let state = Arc::new(FeedState::new(host, life, self.stop.child_token()));
         if let Some(older) = self.feeds().insert(host, state.clone()) {
             older.stop.cancel();
         }

@@ -95,7 +95,7 @@ impl Seeder {
         options: &SeederOptions,
     ) -> Result<(Self, mpsc::Receiver<SeederEvent>), SeederError> {
         let session = Arc::new(Session::start(artifact, &metainfo, &options.scratch)?);
-        let party = Party { key, me: HostId::SEEDER, info_hash: metainfo.info_hash };
+        let party = Party { key, me: HostId::SEEDER, life: 0, info_hash: metainfo.info_hash };
         let source = Source::new(metainfo.clone(), artifact.to_owned());
         let gate = Arc::new(Gate::new(party, source, metainfo, options.limiter.clone(), options.seed));
         let (events, heard) = mpsc::channel(EVENTS);
@@ -121,14 +121,15 @@ impl Seeder {
         self.session.live().await.map(drop)
     }
 
-    /// Feeds a host's engine at the other end of a stream, over which nothing was said yet. A feed of the same host
+    /// Feeds a host's engine at the other end of a stream, over which nothing was said yet; `life` is that of its agent
+    /// ([`crate::control::Fetch::life`]). A feed of the same host
     /// that still runs is replaced. A host that has no neighbours is always fed; of the others
     /// [`crate::swarm::reveal::MAX_FEEDS`] at a time, the rest wait for a place.
-    pub fn feed<S>(&self, host: HostId, stream: S, has_neighbours: bool) -> FeedHandle
+    pub fn feed<S>(&self, host: HostId, life: u32, stream: S, has_neighbours: bool) -> FeedHandle
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let state = self.gate.register(host);
+        let state = self.gate.register(host, life);
         if self.gate.stop.is_cancelled() {
             state.end.send_replace(Some(FeedEnd::Stopped));
         } else {

@@ -60,7 +60,7 @@ impl Stage {
 
 fn wire_up(seeder: &Seeder, host: u32, neighbours: bool) -> (FeedHandle, DuplexStream) {
     let (near, far) = tokio::io::duplex(256 << 10);
-    (seeder.feed(HostId(host), near, neighbours), far)
+    (seeder.feed(HostId(host), 1, near, neighbours), far)
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {

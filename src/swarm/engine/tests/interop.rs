@@ -135,7 +135,7 @@ async fn libtorrent_downloads_from_the_engine_and_the_engine_from_libtorrent() {
     assert_eq!(words[1], "done");
     let address = format!("127.0.0.1:{}", words[0]).parse().unwrap();
     let empty = payload.empty(0).await;
-    empty.engine.set_neighbours(vec![Neighbour { id: HostId(5), addresses: vec![address] }], &[]);
+    empty.engine.set_neighbours(vec![Neighbour { id: HostId(5), life: 1, addresses: vec![address] }], &[]);
     payload.arrives_at(&empty).await;
 }
 
@@ -177,6 +177,6 @@ async fn aria2_downloads_from_the_engine_and_the_engine_from_aria2() {
     let _seeding = aria2();
     let empty = payload.empty(0).await;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    empty.engine.set_neighbours(vec![Neighbour { id: HostId(5), addresses: vec![address] }], &[]);
+    empty.engine.set_neighbours(vec![Neighbour { id: HostId(5), life: 1, addresses: vec![address] }], &[]);
     payload.arrives_at(&empty).await;
 }

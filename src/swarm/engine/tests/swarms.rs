@@ -117,7 +117,7 @@ async fn an_address_that_is_wrong_does_not_keep_a_host_from_the_right_one() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let empty = payload.empty(0).await;
     let addresses = vec![nobody, other.address, full.address];
-    empty.engine.set_neighbours(vec![Neighbour { id: HostId(1), addresses }], &[]);
+    empty.engine.set_neighbours(vec![Neighbour { id: HostId(1), life: 1, addresses }], &[]);
     payload.arrives_at(&empty).await;
     assert_eq!(other.counters().peers, 0, "it is not host 1 and does not answer");
 }
@@ -137,7 +137,7 @@ async fn a_host_that_cannot_be_dialled_is_fed_through_a_pipe() {
         let mut far = far;
         let _ = tokio::io::copy_bidirectional(&mut stream, &mut far).await;
     });
-    seeder.engine.set_neighbours(vec![Neighbour { id: HostId(0), addresses: vec![address] }], &[]);
+    seeder.engine.set_neighbours(vec![Neighbour { id: HostId(0), life: 1, addresses: vec![address] }], &[]);
     payload.arrives_at(&host).await;
     assert!(host.engine.is_fed());
     assert_eq!(host.counters().peers, 0, "the seeder is no peer");
@@ -150,8 +150,13 @@ async fn pieces_are_revealed_one_by_one_and_the_seeder_hears_of_each() {
     let payload = Payload::new(700_000);
     let host = payload.empty(0).await;
     let stream = TcpStream::connect(host.address).await.unwrap();
-    let party = crate::swarm::noise::Party { key: RunKey([3; 32]), me: HostId::SEEDER, info_hash: INFO_HASH };
-    let mut channel = crate::swarm::noise::dial(stream, &party, HostId(0)).await.unwrap();
+    let party = crate::swarm::noise::Party {
+        key: RunKey([3; 32]),
+        me: HostId::SEEDER,
+        life: 0,
+        info_hash: INFO_HASH,
+    };
+    let mut channel = crate::swarm::noise::dial(stream, &party, HostId(0), 1).await.unwrap();
     let count = payload.pieces.count();
     let mut wire = Vec::new();
     wire.extend(crate::swarm::wire::handshake(INFO_HASH, HostId::SEEDER));

@@ -81,6 +81,11 @@ fn asks_after(picker: &mut Picker, key: PeerKey, ms: u64) -> Vec<(u32, u32)> {
     std::iter::from_fn(|| picker.next(key, now)).map(|ask| (ask.piece, ask.block)).collect()
 }
 
+/// What a peer was asked for and has not sent.
+fn asks_of(picker: &Picker, key: PeerKey) -> Vec<(u32, u32)> {
+    picker.peers[&key].asked.iter().map(|(ask, _)| (ask.piece, ask.block)).collect()
+}
+
 fn arrive(picker: &mut Picker, key: PeerKey, piece: u32, block: u32) -> Arrival {
     picker.arrived(key, Ask { piece, block }, Duration::from_millis(10))
 }
@@ -254,6 +259,50 @@ fn no_more_is_under_way_than_memory_allows() {
     peer(&mut picker, c, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(picker.begun(), 2);
     assert!(asks(&mut picker, c).iter().all(|(piece, _)| picker.begun.contains_key(piece)));
+}
+
+#[test]
+fn pieces_that_nobody_here_can_finish_do_not_keep_a_host_from_beginning_others() {
+    let mut picker = picker(4, 1);
+    picker.limits.begun = 2;
+    peer(&mut picker, A, &[0, 1]);
+    assert_eq!(asks(&mut picker, A).len(), 4, "new peers are asked for four blocks at first");
+    for (piece, block) in asks_of(&picker, A) {
+        arrive(&mut picker, A, piece, block);
+    }
+    let first = (0..4).find(|piece| picker.begun.contains_key(piece)).unwrap();
+    picker.verified(first);
+    assert_eq!(asks(&mut picker, A).len(), 4, "the other one");
+    let other = 1 - first;
+    arrive(&mut picker, A, other, 0);
+    picker.leave(A);
+    picker.check();
+    assert!(picker.is_begun(other), "a part of it is here: somebody may still come who has it");
+    // One more that is half here, and the limit is reached.
+    peer(&mut picker, B, &[2]);
+    assert_eq!(asks(&mut picker, B).len(), 4);
+    (0..2).for_each(|block| {
+        arrive(&mut picker, B, 2, block);
+    });
+    picker.leave(B);
+    assert!(picker.is_full());
+    peer(&mut picker, SEEDER, &[3]);
+    assert_eq!(asks(&mut picker, SEEDER), [(3, 0), (3, 1), (3, 2), (3, 3)]);
+    picker.check();
+    assert!(!picker.is_begun(other) && picker.is_begun(2), "the one of which less was here was given up");
+}
+
+#[test]
+fn a_piece_that_somebody_here_can_finish_is_never_given_up() {
+    let mut picker = picker(3, 1);
+    picker.limits.begun = 1;
+    peer(&mut picker, A, &[0]);
+    assert_eq!(asks(&mut picker, A).len(), 4);
+    arrive(&mut picker, A, 0, 0);
+    picker.stopped(A);
+    peer(&mut picker, B, &[0, 1]);
+    assert_eq!(asks(&mut picker, B), [(0, 1), (0, 2), (0, 3)], "B goes on with what A began");
+    picker.check();
 }
 
 #[derive(Debug, Clone)]

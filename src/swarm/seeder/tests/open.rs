@@ -38,7 +38,7 @@ async fn any_client_that_has_the_torrent_file_is_told_of_us_alone_and_served() {
 
     let host = Host::plain(&stage, 0).await;
     let addresses = vec![([127, 0, 0, 1], swarm.port()).into()];
-    host.engine.set_neighbours(vec![Neighbour { id: HostId(9), addresses }], &[]);
+    host.engine.set_neighbours(vec![Neighbour { id: HostId(9), life: 1, addresses }], &[]);
     host.completes(&stage).await;
     assert!(swarm.sent() >= 2_000_000);
     let port = swarm.port();

@@ -24,7 +24,7 @@ struct Leecher<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leecher<S> {
     async fn answer(stage: &Stage, id: HostId, stream: S, has: &[u32]) -> Self {
-        let party = Party { key: KEY, me: id, info_hash: stage.metainfo.info_hash };
+        let party = Party { key: KEY, me: id, life: 1, info_hash: stage.metainfo.info_hash };
         let (mut channel, them) = noise::answer(stream, &party, &SeenKeys::default()).await.unwrap();
         assert_eq!(them, HostId::SEEDER);
         channel.push(&wire::handshake(stage.metainfo.info_hash, id)).unwrap();

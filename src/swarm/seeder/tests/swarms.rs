@@ -48,6 +48,7 @@ impl Host {
         let store = Arc::new(Memory(Mutex::new(vec![0; stage.content.len()])));
         let engine = Engine::start(EngineConfig {
             id: HostId(id),
+            life: 1,
             key,
             info_hash: metainfo.info_hash,
             pieces: Arc::new(pieces),
@@ -69,7 +70,7 @@ impl Host {
     }
 
     fn neighbour(&self) -> Neighbour {
-        Neighbour { id: self.id, addresses: vec![self.address] }
+        Neighbour { id: self.id, life: 1, addresses: vec![self.address] }
     }
 
     /// The operator's stream to its engine.
@@ -80,7 +81,7 @@ impl Host {
     }
 
     async fn feed(&self, seeder: &Seeder, has_neighbours: bool) -> FeedHandle {
-        seeder.feed(self.id, self.stream().await, has_neighbours)
+        seeder.feed(self.id, 1, self.stream().await, has_neighbours)
     }
 
     pub(super) async fn completes(&self, stage: &Stage) {
