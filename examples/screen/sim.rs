@@ -430,9 +430,9 @@ impl Sim {
             .collect();
         links.push(LinkCount { id: HostId::SEEDER, address: None, down: host.seeder as u64, up: 0 });
         let wait = if host.fault == Fault::Slow {
-            Wait { no_piece: 2, peers: 9, limit: 71, disk: 1, cpu: 1 }
+            Wait { no_piece: 2, peers: 9, choked: 0, limit: 71, disk: 1, cpu: 1 }
         } else {
-            Wait { no_piece: 6, peers: 14, limit: 0, disk: 3, cpu: 1 }
+            Wait { no_piece: 6, peers: 14, choked: 0, limit: 0, disk: 3, cpu: 1 }
         };
         let ssh_only = host.fault == Fault::SshOnly;
         HostProgress {

@@ -184,11 +184,14 @@ pub struct Wait {
     pub no_piece: u8,
     /// Requests are out, and the neighbours' links deliver slowly.
     pub peers: u8,
+    /// Those that have what is needed do not serve: they choke, or stopped sending.
+    #[serde(default)]
+    pub choked: u8,
     /// The limit of our own rate.
     pub limit: u8,
     /// Disk writes.
     pub disk: u8,
-    /// Hashing.
+    /// Hashing, or no turn of the CPU at all.
     pub cpu: u8,
 }
 

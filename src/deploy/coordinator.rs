@@ -75,8 +75,10 @@ pub(super) struct Rulebook {
     /// There is a payload; else the release must be on the hosts.
     pub(super) ships: bool,
     pub(super) seed: u64,
-    /// Limit of each host's rate in both directions, bytes a second, where one is given.
+    /// What each host's link carries in both directions by the inventory, bytes a second.
     pub(super) rates: Vec<Option<u64>>,
+    /// The run's limit of each host, bytes a second.
+    pub(super) rate: Option<u64>,
     /// The same of the seeder.
     pub(super) seed_rate: Option<u64>,
 }

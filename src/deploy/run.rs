@@ -141,7 +141,8 @@ impl Run {
             packs_first: plan.same_release.is_some(),
             ships: plan.ships(),
             seed: now,
-            rates: plan.hosts.iter().map(|host| plan.rate_of(host)).collect(),
+            rates: plan.hosts.iter().map(|host| host.rate).collect(),
+            rate: plan.rate,
             seed_rate: plan.seed_rate,
         };
         Ok(Self {

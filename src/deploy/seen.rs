@@ -16,7 +16,10 @@ const AGREE: f64 = 0.05;
 /// What links carry, by what was given or else by the highest rate that was seen.
 #[derive(Debug, Clone)]
 pub(super) struct SeenRates {
-    given: Vec<Option<u64>>,
+    /// What each host's link carries by the inventory.
+    links: Vec<Option<u64>>,
+    /// The run's limit of each host.
+    limit: Option<u64>,
     given_seeder: Option<u64>,
     peaks: Vec<LinkRate>,
     peak_seeder: Option<u64>,
@@ -27,7 +30,8 @@ pub(super) struct SeenRates {
 impl SeenRates {
     pub(super) fn new(book: &Rulebook) -> Self {
         Self {
-            given: book.rates.clone(),
+            links: book.rates.clone(),
+            limit: book.rate,
             given_seeder: book.seed_rate,
             peaks: vec![LinkRate::default(); book.names.len()],
             peak_seeder: None,
@@ -38,12 +42,13 @@ impl SeenRates {
 
     /// The user set limits, of each host and of the seeder; what is `None` stays as it is.
     pub(super) fn given(&mut self, host: Option<Option<u64>>, seeder: Option<Option<u64>>) {
-        if let Some(rate) = host {
-            self.given.fill(rate);
-        }
-        if let Some(rate) = seeder {
-            self.given_seeder = rate;
-        }
+        self.limit = host.unwrap_or(self.limit);
+        self.given_seeder = seeder.unwrap_or(self.given_seeder);
+    }
+
+    fn of_host(&self, id: HostId) -> Option<u64> {
+        let link = self.links.get(id.index()).copied().flatten();
+        link.into_iter().chain(self.limit).min()
     }
 
     fn host(&mut self, id: HostId, down: u64, up: u64) {
@@ -54,16 +59,15 @@ impl SeenRates {
     }
 
     fn of(&self, id: HostId) -> LinkRate {
-        let given = self.given.get(id.index()).copied().flatten();
+        let given = self.of_host(id);
         let peak = self.peaks.get(id.index()).copied().unwrap_or_default();
         LinkRate { up: given.or(peak.up), down: given.or(peak.down) }
     }
 
     /// The limit for hosts that lack `bytes`; `None` while too little is known.
-    fn limit(&self, bytes: u64, hosts: &[HostId]) -> Option<FluidLimit> {
+    fn least(&self, bytes: u64, hosts: &[HostId]) -> Option<FluidLimit> {
         let seeder = self.given_seeder.or(self.peak_seeder);
-        let given = hosts.iter().any(|id| self.given.get(id.index()).copied().flatten().is_some());
-        if seeder.is_none() && !given {
+        if seeder.is_none() && !hosts.iter().any(|id| self.of_host(*id).is_some()) {
             return None;
         }
         let rates: Vec<LinkRate> = hosts.iter().map(|id| self.of(*id)).collect();
@@ -111,7 +115,7 @@ impl Coordinator {
         let hosts: Vec<HostId> = self.ids().filter(takes_part).collect();
         // Before the first host has joined nobody knows what is there already.
         let lacking = hosts.iter().map(|id| self.hosts[id.index()].to_fetch).max().filter(|bytes| *bytes > 0);
-        let Some(limit) = self.seen.limit(lacking.unwrap_or(info.packed_bytes), &hosts) else { return };
+        let Some(limit) = self.seen.least(lacking.unwrap_or(info.packed_bytes), &hosts) else { return };
         let same = self.seen.told.is_some_and(|told| {
             told.binding == limit.binding && (told.seconds / limit.seconds - 1.0).abs() < AGREE
         });

@@ -1,4 +1,4 @@
-use crate::control::{FailureKind, HostId, Phase, Wait};
+use crate::control::{FailureKind, HostId, Phase};
 
 use super::coordinator::Coordinator;
 use super::event::{Mark, StateName};
@@ -11,6 +11,9 @@ const ANSWER_MS: u64 = 120_000;
 
 /// A host without any link is said to live from SSH after so long, milliseconds: links need a moment.
 const SSH_ONLY_MS: u64 = 5_000;
+
+/// A host that was not heard for so long cannot say why, milliseconds.
+const UNHEARD_MS: u64 = 5_000;
 
 /// How long a rate below a quarter of the median makes a host slow, milliseconds.
 const SLOW_MS: u64 = 10_000;
@@ -47,8 +50,7 @@ impl Coordinator {
         let entry = &self.hosts[id.index()];
         let idle = self.now.saturating_sub(entry.moved_at);
         let age = self.now.saturating_sub(entry.since);
-        let cause =
-            diagnosis(entry.progress.wait, entry.progress.peers, self.now.saturating_sub(entry.heard_at));
+        let cause = self.diagnosis(id);
         if idle > self.book.stall_ms {
             let message = format!("no verified byte for {}: {cause}", seconds(idle));
             return self.fail(id, Phase::Fetching, FailureKind::Stalled, message);
@@ -65,6 +67,44 @@ impl Coordinator {
         }
     }
 
+    /// The likeliest cause in a few words, from what the host waited for and when it was last heard.
+    fn diagnosis(&self, id: HostId) -> &'static str {
+        let entry = &self.hosts[id.index()];
+        if self.now.saturating_sub(entry.heard_at) > UNHEARD_MS {
+            return "the host does not answer";
+        }
+        let Some(wait) = entry.progress.wait else { return "it has not said why" };
+        let no_piece = if entry.progress.peers == 0 {
+            "no other host reaches it"
+        } else {
+            "no neighbour has a piece it needs"
+        };
+        let causes = [
+            (wait.disk, "its disk is slow"),
+            (wait.cpu, "its CPU is busy"),
+            (wait.limit, "its own rate limit binds"),
+            (wait.no_piece, no_piece),
+            (wait.choked, "its neighbours do not serve it"),
+            (wait.peers, self.slow_link(id)),
+        ];
+        causes
+            .iter()
+            .max_by_key(|(share, _)| *share)
+            .filter(|(share, _)| *share > 0)
+            .map_or("its link is slow", |(_, words)| words)
+    }
+
+    /// Whose link is slow when a host waits for what it asked for: neighbours that send far more to others than it gets
+    /// from all are not.
+    fn slow_link(&self, id: HostId) -> &'static str {
+        let gets = self.hosts[id.index()].progress.down_rate;
+        let rates = self.links.dealt(id).iter().map(|other| self.hosts[other.index()].progress.up_rate);
+        match rates.max() {
+            Some(best) if best > 4 * gets.max(1) => "its link is slow: its neighbours send faster to others",
+            _ => "its neighbours send slowly",
+        }
+    }
+
     fn median_rate(&self) -> u64 {
         let mut rates: Vec<u64> = self
             .hosts
@@ -75,29 +115,6 @@ impl Coordinator {
         let middle = rates.len() / 2;
         if rates.is_empty() { 0 } else { *rates.select_nth_unstable(middle).1 }
     }
-}
-
-/// The likeliest cause in a few words, from what the host waited for and when it was last heard.
-fn diagnosis(wait: Option<Wait>, peers: u32, silent_ms: u64) -> &'static str {
-    if silent_ms > 5_000 {
-        return "the host does not answer";
-    }
-    let Some(wait) = wait else { return "it has not said why" };
-    let causes = [
-        (wait.disk, "its disk is slow"),
-        (wait.cpu, "its CPU is busy"),
-        (wait.limit, "its own rate limit binds"),
-        (
-            wait.no_piece,
-            if peers == 0 { "no other host reaches it" } else { "no neighbour has a piece it needs" },
-        ),
-        (wait.peers, "its link, or its neighbours' links, are slow"),
-    ];
-    causes
-        .iter()
-        .max_by_key(|(share, _)| *share)
-        .filter(|(share, _)| *share > 0)
-        .map_or("its link is slow", |(_, words)| words)
 }
 
 fn seconds(ms: u64) -> String {

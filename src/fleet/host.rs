@@ -77,6 +77,8 @@ pub struct WaitShares {
     pub no_piece: f64,
     /// The neighbours' links were slow.
     pub peers: f64,
+    /// Those that had what was needed did not serve.
+    pub choked: f64,
     /// The host's own limit.
     pub limit: f64,
     /// Disk.
@@ -95,6 +97,7 @@ impl WaitShares {
         for (mean, share) in [
             (&mut self.no_piece, wait.no_piece),
             (&mut self.peers, wait.peers),
+            (&mut self.choked, wait.choked),
             (&mut self.limit, wait.limit),
             (&mut self.disk, wait.disk),
             (&mut self.cpu, wait.cpu),
@@ -106,7 +109,7 @@ impl WaitShares {
 
     /// Percent of the time in which bytes moved.
     pub fn moving(&self) -> f64 {
-        (100.0 - self.no_piece - self.peers - self.limit - self.disk - self.cpu).max(0.0)
+        (100.0 - self.no_piece - self.peers - self.choked - self.limit - self.disk - self.cpu).max(0.0)
     }
 }
 

@@ -210,7 +210,7 @@ fn the_transfer_is_compared_to_the_least_possible_when_it_is_over() {
 
 #[test]
 fn what_time_went_into_is_one_sentence() {
-    let wait = Wait { no_piece: 4, peers: 61, limit: 0, disk: 20, cpu: 0 };
+    let wait = Wait { no_piece: 4, peers: 61, choked: 0, limit: 0, disk: 20, cpu: 0 };
     let report = HostProgress { done: 100, total: PACKED, wait: Some(wait), ..HostProgress::default() };
     let report = |_| Body::Progress { host: HostId(0), progress: Box::new(report.clone()) };
     let mut events = vec![(0, state(0, 1, HostState::Connecting)), (1000, state(0, 1, HostState::Fetching))];

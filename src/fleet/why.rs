@@ -111,6 +111,7 @@ fn fetching(waits: &WaitShares) -> String {
         (waits.moving(), "bytes moved as fast as its link lets them"),
         (waits.no_piece, "no neighbour had a piece it lacks"),
         (waits.peers, "its neighbours delivered slowly"),
+        (waits.choked, "its neighbours did not serve it"),
         (waits.limit, "its own rate limit held it back"),
         (waits.disk, "it waited for its disk"),
         (waits.cpu, "it waited for its CPU"),

@@ -35,6 +35,8 @@ const DISK_DONE: usize = 64;
 const TICK: Duration = Duration::from_millis(100);
 /// The same when the last blocks are out, which another peer may send earlier.
 const TICK_AT_END: Duration = Duration::from_millis(25);
+/// A tick that comes so much later had to wait for the CPU.
+const LATE_TICK: Duration = Duration::from_millis(60);
 /// A connection that has nothing to say says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// A peer that says nothing for so long is gone; BitTorrent clients say something each two minutes.
@@ -147,7 +149,7 @@ impl Core {
             }
             let now = Instant::now();
             if now >= next_tick {
-                let at_end = self.lock().tick();
+                let at_end = self.lock().tick(now - next_tick > LATE_TICK);
                 next_tick = now + if at_end { TICK_AT_END } else { TICK };
             }
             let mut state = self.lock();
@@ -230,10 +232,11 @@ impl State {
     }
 
     /// Rates, silence, blocks that are late. Whether only the last blocks are out.
-    fn tick(&mut self) -> bool {
+    fn tick(&mut self, late: bool) -> bool {
         let now = self.now();
         let received = self.counters.sample(now);
-        let waiting = self.waiting(received);
+        let waiting =
+            if late && !self.picker.have().is_full() { Waiting::Cpu } else { self.waiting(received) };
         self.counters.waited(waiting);
         let keys: Vec<Key> = self.links.keys().copied().collect();
         for key in keys {
@@ -280,6 +283,11 @@ impl State {
         }
     }
 
+    /// What the thread that hashes and writes is at.
+    fn verifier(&self) -> Waiting {
+        if self.workers.as_ref().is_some_and(Workers::is_writing) { Waiting::Disk } else { Waiting::Cpu }
+    }
+
     /// What the fetch waits for, given how much came lately.
     fn waiting(&self, received: u64) -> Waiting {
         if self.picker.have().is_full() {
@@ -287,13 +295,15 @@ impl State {
         } else if self.links.values().any(|link| link.limited_down) {
             Waiting::Limit
         } else if self.picker.is_full() && self.verifying > 1 {
-            Waiting::Disk
+            self.verifier()
         } else if received > 0 {
             Waiting::Nothing
         } else if self.verifying > 0 {
-            Waiting::Cpu
+            self.verifier()
         } else if self.picker.requests_out() > 0 {
             Waiting::Peers
+        } else if self.picker.is_choked() {
+            Waiting::Choked
         } else {
             Waiting::NoPiece
         }

@@ -27,6 +27,7 @@ pub(super) enum Waiting {
     Nothing,
     NoPiece,
     Peers,
+    Choked,
     Limit,
     Disk,
     Cpu,
@@ -39,7 +40,7 @@ pub(super) struct Counters {
     pub(super) duplicate: u64,
     pub(super) hosts: BTreeMap<HostId, HostTraffic>,
     samples: VecDeque<(Duration, Traffic)>,
-    moments: [u32; 5],
+    moments: [u32; 6],
     all_moments: u32,
 }
 
@@ -80,9 +81,10 @@ impl Counters {
             Waiting::Nothing => return,
             Waiting::NoPiece => 0,
             Waiting::Peers => 1,
-            Waiting::Limit => 2,
-            Waiting::Disk => 3,
-            Waiting::Cpu => 4,
+            Waiting::Choked => 2,
+            Waiting::Limit => 3,
+            Waiting::Disk => 4,
+            Waiting::Cpu => 5,
         };
         self.moments[place] += 1;
     }
@@ -91,9 +93,9 @@ impl Counters {
     pub(super) fn take_wait(&mut self) -> Option<Wait> {
         let all = std::mem::take(&mut self.all_moments);
         let moments = std::mem::take(&mut self.moments);
-        let [no_piece, peers, limit, disk, cpu] =
+        let [no_piece, peers, choked, limit, disk, cpu] =
             moments.map(|moments| (moments * 100).checked_div(all).unwrap_or(0) as u8);
-        (all > 0).then_some(Wait { no_piece, peers, limit, disk, cpu })
+        (all > 0).then_some(Wait { no_piece, peers, choked, limit, disk, cpu })
     }
 
     /// Bytes a second, down and up.

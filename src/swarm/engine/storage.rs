@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -61,6 +62,7 @@ pub(super) enum Done {
 pub(super) struct Workers {
     verify: SyncSender<(u32, Vec<u8>)>,
     read: SyncSender<Slab>,
+    writing: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -74,9 +76,11 @@ impl Workers {
     ) -> io::Result<Self> {
         let (verify, to_verify) = sync_channel(begun);
         let (read, to_read) = sync_channel(READ_QUEUE);
+        let writing = Arc::new(AtomicBool::new(false));
         let verifier = {
             let (store, pieces, done) = (store.clone(), pieces.clone(), done.clone());
-            move || verify_all(&*store, &pieces, &to_verify, &done)
+            let writing = writing.clone();
+            move || verify_all(&*store, &pieces, &to_verify, &done, &writing)
         };
         let done = done.clone();
         let reader = move || read_all(&*store, &pieces, &to_read, &done);
@@ -84,7 +88,7 @@ impl Workers {
             std::thread::Builder::new().name("murder-verify".into()).spawn(verifier)?,
             std::thread::Builder::new().name("murder-read".into()).spawn(reader)?,
         ];
-        Ok(Self { verify, read, threads })
+        Ok(Self { verify, read, writing, threads })
     }
 
     /// Hands over a complete piece.
@@ -95,6 +99,11 @@ impl Workers {
     /// Asks for a part of a piece. Whether there was room.
     pub(super) fn read(&self, slab: Slab) -> bool {
         self.read.try_send(slab).is_ok()
+    }
+
+    /// A verified piece is being written now, and not hashed.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Relaxed)
     }
 
     /// Lets the threads end; they finish what they were given.
@@ -108,12 +117,16 @@ fn verify_all(
     pieces: &Pieces,
     queue: &Receiver<(u32, Vec<u8>)>,
     done: &Sender<Done>,
+    writing: &AtomicBool,
 ) {
     for (piece, bytes) in queue {
         let said = if Some(&sha1(&bytes)) != pieces.hash(piece) {
             Done::Wrong { piece, bytes: bytes.into() }
         } else {
-            match store.write_piece(piece, pieces.offset(piece), &bytes) {
+            writing.store(true, Ordering::Relaxed);
+            let written = store.write_piece(piece, pieces.offset(piece), &bytes);
+            writing.store(false, Ordering::Relaxed);
+            match written {
                 Ok(()) => Done::Verified { piece, bytes: bytes.into() },
                 Err(error) => Done::Failed { what: "write a piece", error },
             }

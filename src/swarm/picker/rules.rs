@@ -123,6 +123,12 @@ impl Picker {
         self.begun.len()
     }
 
+    /// Somebody has what is needed and does not serve.
+    pub fn is_choked(&self) -> bool {
+        let mut silent = self.peers.values().filter(|peer| peer.choked || peer.stopped);
+        silent.any(|peer| peer.interesting > 0 || self.begun.keys().any(|piece| peer.has.contains(*piece)))
+    }
+
     /// A piece is begun or being verified: what came of it is still of use.
     pub fn is_begun(&self, piece: u32) -> bool {
         self.begun.contains_key(&piece)

@@ -1,5 +1,8 @@
 //! Which pieces the seeder offers to whom, so that each leaves it once. Pure: no clock, no socket.
 
+mod budget;
+#[cfg(test)]
+mod budget_tests;
 mod queue;
 mod rarity;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::rarity::Rarity;
 use crate::control::HostId;
 use crate::swarm::BitSet;
@@ -23,6 +24,9 @@ const SLOW: f64 = 3.0;
 /// How much a new loan counts in what loans usually take.
 const NEWS: f64 = 0.1;
 
+/// How long loans are taken to need before one was paid back, seconds: 16 of 64 KiB at 4 Mbit/s.
+const FIRST_LOAN: f64 = 2.0;
+
 /// Time for which the swarm is left to itself when every piece is out, as a share of the time that this took. Simulated
 /// on equal links, pieces sent again in that time cost 5 to 7 % of a copy and bring nothing.
 const REST: f64 = 0.1;
@@ -44,6 +48,7 @@ pub fn window(rate: f64, round_trip: f64, piece_length: u32) -> usize {
 /// slow host draws few. While all goes well each piece is shown once; what was sent to a host that dies counts nought
 /// again, and is shown to another. Once every piece is out, what slow hosts and late ones sit on is shown to others. If
 /// the swarm then needs long, because its uplinks are thin, the rarest pieces are shown again until all have all.
+/// Over all hosts no more pieces are on their way than fill the uplink; beyond that hosts take turns.
 ///
 /// A host without neighbours passes nothing on: it counts for nothing and is shown every piece in order.
 #[derive(Debug, Clone)]
@@ -56,6 +61,7 @@ pub struct Reveal {
     /// By hosts that can pass it on and hold it.
     shared: Rarity,
     hosts: HashMap<HostId, Host>,
+    budget: Budget,
     /// To whom pieces are revealed, with and without a place.
     fed: BTreeSet<HostId>,
     /// Places taken.
@@ -100,6 +106,8 @@ struct Loan {
     since: Duration,
     /// Whether it counts for the piece; late ones do not.
     counts: bool,
+    /// Whether it has a place of the budget; overdue ones and those of hosts without neighbours do not.
+    placed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +134,7 @@ impl Reveal {
             copies,
             shared,
             hosts: HashMap::new(),
+            budget: Budget::new(pieces),
             fed: BTreeSet::new(),
             admitted: 0,
             waiting: BTreeMap::new(),
@@ -164,6 +173,9 @@ impl Reveal {
         if !host.alone {
             feed.lent.iter().filter(|loan| loan.counts).for_each(|loan| self.out.lower(loan.piece));
         }
+        feed.lent.iter().filter(|loan| loan.placed).for_each(|_| self.budget.free());
+        self.budget.stretch(feed.window, WINDOW);
+        self.budget.pass(id);
         self.fed.remove(&id);
         match feed.place {
             Place::Taken => self.admitted -= 1,
@@ -208,6 +220,9 @@ impl Reveal {
             let took = now.saturating_sub(loan.since).as_secs_f64();
             mix(&mut feed.usual, took);
             mix(&mut self.usual, took);
+            if loan.placed {
+                self.budget.arrived(now);
+            }
             Some(loan)
         });
         if !host.alone {
@@ -245,8 +260,9 @@ impl Reveal {
 
     /// How many pieces may be revealed to a host and not be there yet, from [`window`].
     pub fn set_window(&mut self, id: HostId, pieces: usize) {
-        if let Some(feed) = self.feed(id) {
-            feed.window = pieces.max(WINDOW);
+        if let Some(feed) = self.hosts.get_mut(&id).and_then(|host| host.feed.as_mut()) {
+            let before = std::mem::replace(&mut feed.window, pieces.max(WINDOW));
+            self.budget.stretch(before, feed.window);
         }
     }
 
@@ -259,7 +275,11 @@ impl Reveal {
             let Some(feed) = &mut host.feed else { break };
             let late_at = self.usual.map_or(Duration::ZERO, |usual| feed.late_at(now, usual));
             self.late_at = self.late_at.min(late_at);
-            feed.lent.push(Loan { piece, since: now, counts: true });
+            let placed = !host.alone && !self.usual.is_some_and(|usual| feed.is_slow(usual));
+            feed.lent.push(Loan { piece, since: now, counts: true, placed });
+            if placed {
+                self.budget.take(id, piece, now);
+            }
             if !host.alone {
                 self.out.raise(piece);
             }
@@ -270,12 +290,36 @@ impl Reveal {
 
     fn choose(&mut self, id: HostId, now: Duration) -> Option<u32> {
         let host = self.hosts.get_mut(&id)?;
-        let feed = host.feed.as_mut().filter(|feed| feed.is_fed() && feed.lent.len() < feed.window)?;
+        let wants = |feed: &&mut Feed| feed.is_fed() && feed.lent.len() < feed.window;
+        let Some(feed) = host.feed.as_mut().filter(wants) else {
+            self.budget.pass(id);
+            return None;
+        };
         let unfit = |piece: u32| host.has.contains(piece) || feed.lent.iter().any(|loan| loan.piece == piece);
         if host.alone {
             let mut row = (feed.next..self.pieces).chain(0..feed.next);
             return row.find(|piece| !unfit(*piece)).inspect(|piece| feed.next = *piece + 1);
         }
+        let slow = self.usual.is_some_and(|usual| feed.is_slow(usual));
+        self.release_overdue(now);
+        // What a slow host is shown first would come late to all others, and be sent again: measured with one of eight at
+        // a tenth of the rate, an eighth of a copy, by which the others were late.
+        if slow && self.out.least() == 0 && self.somebody_is_faster() {
+            self.budget.pass(id);
+            return None;
+        }
+        if !slow && !self.budget.admits(id) {
+            return None;
+        }
+        let piece = self.choose_shared(id, now);
+        if piece.is_none() {
+            self.budget.pass(id);
+        }
+        piece
+    }
+
+    /// What is rarest among the hosts that pass pieces on.
+    fn choose_shared(&mut self, id: HostId, now: Duration) -> Option<u32> {
         let began = *self.began.get_or_insert(now);
         if self.out.least() == 0 {
             self.all_held = None;
@@ -285,7 +329,7 @@ impl Reveal {
             }
         }
         if self.call_in(now) {
-            return self.choose(id, now);
+            return self.choose_shared(id, now);
         }
         if self.shared.least() == 0 {
             self.all_held = None;
@@ -294,6 +338,31 @@ impl Reveal {
         let since = *self.all_held.get_or_insert(now);
         let rest = since.saturating_sub(began).mul_f64(REST).max(LEAST_REST);
         (now.saturating_sub(since) >= rest).then(|| self.rarest_for(id)).flatten()
+    }
+
+    /// Whether a host is fed that is not slow, and passes on what it gets.
+    fn somebody_is_faster(&self) -> bool {
+        let Some(usual) = self.usual else { return false };
+        let mut fed = self.fed.iter().filter_map(|id| self.hosts.get(id)).filter(|host| !host.alone);
+        fed.any(|host| host.feed.as_ref().is_some_and(|feed| !feed.is_slow(usual)))
+    }
+
+    /// Slow hosts must not keep the others from what the uplink carries.
+    fn release_overdue(&mut self, now: Duration) {
+        let usual = self.usual.unwrap_or(FIRST_LOAN);
+        while let Some((id, piece, since)) = self.budget.overdue(usual, now) {
+            let feed = self.hosts.get_mut(&id).and_then(|host| host.feed.as_mut());
+            let mut lent = feed.into_iter().flat_map(|feed| &mut feed.lent);
+            if let Some(loan) = lent.find(|loan| loan.placed && loan.piece == piece && loan.since == since) {
+                loan.placed = false;
+                self.budget.free();
+            }
+        }
+    }
+
+    /// A host that waits for its turn and may have it now: its [`Reveal::fill`] should be called.
+    pub fn next_in_turn(&self) -> Option<HostId> {
+        self.budget.next()
     }
 
     fn rarest_for(&mut self, id: HostId) -> Option<u32> {
@@ -412,11 +481,16 @@ impl Reveal {
 impl Feed {
     /// When what it was lent at `since` is late, if loans usually take so many seconds. Of a slow host it is at once.
     fn late_at(&self, since: Duration, usual: f64) -> Duration {
-        if self.usual.is_some_and(|its| its > SLOW * usual) {
+        if self.is_slow(usual) {
             since
         } else {
             Duration::try_from_secs_f64(LATE * usual).map_or(Duration::MAX, |time| since.saturating_add(time))
         }
+    }
+
+    /// Its loans take far longer than loans usually do, which is so many seconds.
+    fn is_slow(&self, usual: f64) -> bool {
+        self.usual.is_some_and(|its| its > SLOW * usual)
     }
 
     fn is_fed(&self) -> bool {

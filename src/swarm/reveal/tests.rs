@@ -144,11 +144,13 @@ fn a_host_known_to_be_slow_keeps_nobody_waiting() {
         fast += new.len();
     }
     first.iter().for_each(|piece| reveal.have(A, *piece, at(now)));
-    reveal.fill(A, at(now));
+    assert!(reveal.fill(A, at(now)).is_empty(), "it would sit on what nobody else has");
     let last = reveal.fill(B, at(now));
     assert_eq!(last.len(), 2);
     last.iter().for_each(|piece| reveal.have(B, *piece, at(now + 0.1)));
-    assert_eq!(reveal.fill(B, at(now + 0.1)).len(), 2, "what the slow one was shown just now");
+    assert!(reveal.fill(A, at(now + 0.1)).is_empty());
+    reveal.forget(B);
+    assert_eq!(reveal.fill(A, at(now + 0.2)).len(), WINDOW, "but when nobody is faster it is fed");
 }
 
 #[test]

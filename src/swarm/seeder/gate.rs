@@ -130,9 +130,17 @@ impl Gate {
         self.wake_fed();
     }
 
-    /// Pieces to reveal to a host now.
+    /// Pieces to reveal to a host now. Who waits for its turn is woken, if it has come.
     pub(super) fn fill(&self, host: HostId) -> Vec<u32> {
-        self.reveal().fill(host, self.now())
+        let (new, next) = {
+            let mut reveal = self.reveal();
+            let new = reveal.fill(host, self.now());
+            (new, reveal.next_in_turn())
+        };
+        if let Some(state) = next.and_then(|next| self.feeds().get(&next).cloned()) {
+            state.wake.notify_one();
+        }
+        new
     }
 
     fn now(&self) -> Duration {

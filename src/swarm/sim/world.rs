@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,11 @@ pub struct Scene {
     pub hosts: Vec<(f64, f64)>,
     /// From any host to any other, one way.
     pub delay: Duration,
+    /// From the seeder to any host, one way.
+    pub seeder_delay: Duration,
+    /// Chance that a block is lost on its way and comes a round trip later, and with it what is behind it on the same
+    /// connection. That TCP sends more slowly then is not simulated.
+    pub loss: f64,
     /// Rack of each host; may be shorter.
     pub racks: Vec<Option<String>>,
     /// Hosts that are lost on the way.
@@ -64,6 +69,8 @@ impl Scene {
             seeder: rate,
             hosts: vec![(rate, rate); hosts],
             delay: Duration::from_micros(500),
+            seeder_delay: Duration::from_micros(500),
+            loss: 0.0,
             racks: Vec::new(),
             deaths: Vec::new(),
             seed,
@@ -155,6 +162,11 @@ struct World {
     seeder: Uplink,
     hosts: Vec<Host>,
     delay: Time,
+    seeder_delay: Time,
+    loss: f64,
+    /// When the last block on a connection arrives, where one was lost.
+    held_up: HashMap<(u32, u32), Time>,
+    random: fastrand::Rng,
     now: Time,
     queue: BinaryHeap<Reverse<(Time, u64, Event)>>,
     events: u64,
@@ -206,6 +218,10 @@ impl World {
             seeder: Uplink::new(scene.seeder),
             hosts: hosts.collect(),
             delay: scene.delay.as_nanos() as Time,
+            seeder_delay: scene.seeder_delay.as_nanos() as Time,
+            loss: scene.loss,
+            held_up: HashMap::new(),
+            random: fastrand::Rng::with_seed(scene.seed),
             now: 0,
             queue: BinaryHeap::new(),
             events: 0,
@@ -248,8 +264,26 @@ impl World {
         self.queue.push(Reverse((at, self.events, event)));
     }
 
-    fn say(&mut self, event: Event) {
-        self.at(self.now + self.delay, event);
+    fn say(&mut self, from: u32, to: u32, event: Event) {
+        self.at(self.now + self.delay(from, to), event);
+    }
+
+    fn delay(&self, from: u32, to: u32) -> Time {
+        if from == SEEDER || to == SEEDER { self.seeder_delay } else { self.delay }
+    }
+
+    /// When a block that leaves now has passed the receiver's link.
+    fn arrival(&mut self, from: u32, to: u32, size: u32) -> Time {
+        let delay = self.delay(from, to);
+        let mut at = self.hosts[to as usize].down.pass(self.now + delay, size);
+        if self.loss > 0.0 {
+            if self.random.f64() < self.loss {
+                at += 2 * delay;
+                self.held_up.insert((from, to), at);
+            }
+            at = at.max(self.held_up.get(&(from, to)).copied().unwrap_or(0));
+        }
+        at
     }
 
     fn happen(&mut self, event: Event) {
@@ -304,7 +338,7 @@ impl World {
                 self.sent += u64::from(size);
                 receiver.fed.0 += u64::from(size);
             }
-            let arrives = receiver.down.pass(self.now + self.delay, size);
+            let arrives = self.arrival(from, to, size);
             self.at(arrives, Event::Block { to, from, ask });
         }
         if self.hosts.get(from as usize).is_none_or(|host| host.alive) {
@@ -324,7 +358,7 @@ impl World {
             }
             Arrival::First { complete, cancel } => {
                 if let Some(PeerKey(other)) = cancel {
-                    self.say(Event::Cancel { to: other, from: to, ask });
+                    self.say(to, other, Event::Cancel { to: other, from: to, ask });
                 }
                 if complete {
                     self.complete(to, ask.piece);
@@ -341,10 +375,10 @@ impl World {
         for other in self.graph.neighbours(HostId(host)).to_vec() {
             let lacks = !self.hosts[host as usize].picker.peer_has(PeerKey(other.0), piece);
             if lacks && self.hosts[other.index()].alive {
-                self.say(Event::Have { to: other.0, from: host, piece });
+                self.say(host, other.0, Event::Have { to: other.0, from: host, piece });
             }
         }
-        self.say(Event::Have { to: SEEDER, from: host, piece });
+        self.say(host, SEEDER, Event::Have { to: SEEDER, from: host, piece });
         if full {
             self.hosts[host as usize].done = Some(self.now);
             self.left -= 1;
@@ -354,7 +388,7 @@ impl World {
     fn fill(&mut self, host: u32, from: u32) {
         let now = Duration::from_nanos(self.now);
         while let Some(ask) = self.hosts[host as usize].picker.next(PeerKey(from), now) {
-            self.say(Event::Request { to: from, from: host, ask });
+            self.say(host, from, Event::Request { to: from, from: host, ask });
         }
     }
 
@@ -370,8 +404,14 @@ impl World {
     }
 
     fn show(&mut self, host: u32) {
-        for piece in self.reveal.fill(HostId(host), Duration::from_nanos(self.now)) {
-            self.say(Event::Have { to: host, from: SEEDER, piece });
+        let mut next = Some(HostId(host));
+        // One that was just asked and still is next has its place already.
+        let mut asked = HashSet::new();
+        while let Some(host) = next.filter(|host| asked.insert(*host)) {
+            for piece in self.reveal.fill(host, Duration::from_nanos(self.now)) {
+                self.say(SEEDER, host.0, Event::Have { to: host.0, from: SEEDER, piece });
+            }
+            next = self.reveal.next_in_turn();
         }
     }
 
@@ -381,7 +421,7 @@ impl World {
     }
 
     fn look(&mut self) {
-        let round_trip = 2.0 * self.delay as f64 / 1e9;
+        let round_trip = 2.0 * self.seeder_delay as f64 / 1e9;
         let span = LOOK as f64 / 1e9;
         for (host, id) in self.hosts.iter_mut().zip(0..) {
             host.rate = (host.rate + (host.fed.0 - host.fed.1) as f64 / span) / 2.0;

@@ -172,3 +172,40 @@ async fn a_host_that_comes_back_goes_on_where_it_was() {
     payload.arrives_at(&second).await;
     assert!(second.counters().down < 2_000_000 + u64::from(PIECE));
 }
+
+/// A disk that needs a while for each piece.
+struct SlowDisk(Memory, Duration);
+
+impl PieceStore for SlowDisk {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.read_at(buffer, at)
+    }
+
+    fn write_piece(&self, piece: u32, at: u64, bytes: &[u8]) -> io::Result<()> {
+        std::thread::sleep(self.1);
+        self.0.write_piece(piece, at, bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_waits_says_whether_for_its_disk_or_for_neighbours_that_do_not_serve() {
+    let payload = Payload::new(1_000_000);
+    let none = BitSet::new(payload.pieces.count());
+    let memory = Memory { bytes: Mutex::new(vec![0; payload.bytes.len()]), fails: false };
+    let store = Arc::new(SlowDisk(memory, Duration::from_millis(400)));
+    let host = payload.host_with(HostId(0), none.clone(), |config| config.store = store).await;
+    let seeder = payload.seeder().await;
+    feed(&seeder, std::slice::from_ref(&host));
+    host.until("waiting for its disk", |counters| counters.wait.is_some_and(|wait| wait.disk > 50)).await;
+
+    let mut payload = Payload::new(1_000_000);
+    payload.key = None;
+    let host = payload.host(HostId(0), none).await;
+    let mut chokes = TcpStream::connect(host.address).await.unwrap();
+    chokes.write_all(&crate::swarm::wire::handshake(INFO_HASH, HostId(9))).await.unwrap();
+    let bits = BitSet::full(payload.pieces.count()).to_bytes();
+    chokes.write_all(&(bits.len() as u32 + 1).to_be_bytes()).await.unwrap();
+    chokes.write_all(&[5]).await.unwrap();
+    chokes.write_all(&bits).await.unwrap();
+    host.until("choked", |counters| counters.wait.is_some_and(|wait| wait.choked > 50)).await;
+}
