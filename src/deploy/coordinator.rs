@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
 use super::links::{LinkChange, Links};
+use super::muster::Muster;
 use super::seen::SeenRates;
 
 /// What the coordinator wants done. It does nothing by itself, so that a whole run can be tested without a socket.
@@ -91,6 +92,7 @@ pub(super) struct Coordinator {
     pub(super) barrier: Barrier,
     pub(super) links: Links,
     pub(super) packed: Option<RunInfo>,
+    pub(super) muster: Muster,
     pub(super) gate_open: bool,
     pub(super) stopping: bool,
     pub(super) finished: bool,
@@ -123,6 +125,7 @@ impl Coordinator {
             hosts,
             counts,
             packed: None,
+            muster: Muster::default(),
             gate_open: false,
             stopping: false,
             finished: false,
@@ -297,6 +300,7 @@ impl Coordinator {
         match effect {
             Effect::Connect => {
                 self.hosts[id.index()].worker = true;
+                self.muster.dialled(self.now);
                 self.orders.push(Order::Connect { host: id, attempt });
             }
             Effect::Begin => self.orders.push(Order::Begin(id)),
@@ -355,6 +359,7 @@ impl Coordinator {
 
     /// Draws the consequences until there are none left.
     fn settle(&mut self) {
+        self.end_muster();
         self.open_gate();
         loop {
             let moves = self.barrier.poll(&self.hosts, &self.counts);

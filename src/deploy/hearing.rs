@@ -75,7 +75,7 @@ impl Coordinator {
         entry.port = checked.port;
         entry.addresses =
             checked.addresses.iter().map(|address| SocketAddr::new(*address, checked.port)).collect();
-        self.step(id, Input::Checked(checked.present));
+        self.ready(id, checked.present);
     }
 
     fn progress(&mut self, id: HostId, progress: Progress) {

@@ -12,6 +12,7 @@ mod hearing;
 mod host;
 mod limit;
 mod links;
+mod muster;
 mod open;
 mod plan;
 mod requests;

@@ -15,6 +15,8 @@ struct World {
     faults: HashMap<(u32, Phase), FailureKind>,
     /// Hosts that never get their pieces until released.
     starved: HashSet<u32>,
+    /// Hosts that never answer once they are logged in.
+    mute: HashSet<u32>,
     present: HashMap<u32, Present>,
     events: Vec<Body>,
     orders: Vec<Order>,
@@ -49,6 +51,7 @@ impl World {
             run,
             faults: HashMap::new(),
             starved: HashSet::new(),
+            mute: HashSet::new(),
             present: HashMap::new(),
             events: Vec::new(),
             orders: Vec::new(),
@@ -111,7 +114,9 @@ impl World {
                 self.attempts.insert(host.0, attempt);
                 if !self.fails(host, Phase::Connecting) {
                     self.say(host, Word::LoggedIn);
-                    self.say(host, Word::Launched { uploaded: 0 });
+                    if !self.mute.contains(&host.0) {
+                        self.say(host, Word::Launched { uploaded: 0 });
+                    }
                 }
             }
             Order::Begin(host) if !self.fails(host, Phase::Checking) => {
@@ -547,4 +552,22 @@ fn a_diagnosis_names_the_cause_that_took_most_of_the_time() {
         let marked = |body: &Body| matches!(body, Body::Mark { mark: Mark::Stalled, on: true, message, .. } if message.contains(words));
         assert!(world.events.iter().any(marked), "it was marked before, with the same words");
     }
+}
+
+#[test]
+fn hosts_begin_to_fetch_together_but_wait_for_a_mute_one_no_longer_than_the_first_needed() {
+    let joins = |world: &World| world.order_of(|order| matches!(order, Order::Join { .. }));
+    let mut world = World::new(4, activating());
+    world.deploy();
+    let first_join = joins(&world)[0];
+    let begins = world.order_of(|order| matches!(order, Order::Begin(_)));
+    assert_eq!(joins(&world).len(), 4);
+    assert!(begins.iter().all(|begin| *begin < first_join), "all are checked before any fetches");
+
+    let mut world = World::new(4, activating());
+    world.mute.insert(2);
+    world.deploy();
+    assert!(joins(&world).is_empty(), "the mute one may be about to answer");
+    world.pass(500);
+    assert_eq!(joins(&world).len(), 3);
 }
