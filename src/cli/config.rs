@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 use std::{fmt, fs, io};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
@@ -7,14 +8,37 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use super::CliError;
 use crate::inventory::{FILE, Options};
 use crate::text::{Key, Kind, Mistake, Notes, TextError, Unique};
+use crate::units;
 
-/// The user's own defaults: `config.toml`. Its keys are those of the inventory's `options`, and two more.
+/// How many recorded runs stay. The newest one always does.
+pub(super) const KEEP_RUNS: Kind<usize> = Kind {
+    expected: "a number of runs from 1",
+    parse: |text| text.parse().ok().filter(|count| *count > 0).ok_or(None),
+};
+
+/// How long recorded runs stay.
+pub(super) const KEEP_RUNS_FOR: Kind<Duration> = Kind {
+    expected: "a number of days like 90d, or a time like 12h",
+    parse: |text| {
+        const DAY: u64 = 24 * 3600;
+        let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+        let time = days.and_then(|days| days.checked_mul(DAY)).map(Duration::from_secs);
+        time.or_else(|| units::parse_duration(text).ok()).filter(|time| !time.is_zero()).ok_or(None)
+    },
+};
+
+/// The user's own defaults: `config.toml`. Its keys are those of the inventory's `options`, and
+/// [`super::CONFIG_KEYS`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     /// Options.
     pub options: Options,
     /// The inventory, if no other source names one.
     pub inventory: Option<String>,
+    /// So many recorded runs stay.
+    pub keep_runs: Option<usize>,
+    /// Recorded runs stay so long.
+    pub keep_runs_for: Option<Duration>,
     /// `[keys]`: the user's bindings for the screen, by the name of the action. What the names and keys are is for the
     /// screen to say.
     pub keys: BTreeMap<String, Vec<String>>,
@@ -65,7 +89,7 @@ impl<'de> Visitor<'de> for ConfigReader<'_> {
         let notes = self.0;
         let mut config = Config::default();
         let mut seen = Vec::new();
-        let known = [&["inventory", "keys"], Options::KEYS];
+        let known = [&["inventory", "keys", "keep_runs", "keep_runs_for"], Options::KEYS];
         while let Some(key) =
             map.next_key_seed(Key { notes, of: "the configuration", known, seen: &mut seen })?
         {
@@ -73,6 +97,12 @@ impl<'de> Visitor<'de> for ConfigReader<'_> {
                 "inventory" => {
                     let path = map.next_value_seed(notes.scalar(key, &FILE))?;
                     config.inventory = Some(path.to_string_lossy().into_owned());
+                }
+                "keep_runs" => {
+                    config.keep_runs = Some(map.next_value_seed(notes.scalar(key, &KEEP_RUNS))?);
+                }
+                "keep_runs_for" => {
+                    config.keep_runs_for = Some(map.next_value_seed(notes.scalar(key, &KEEP_RUNS_FOR))?);
                 }
                 "keys" => config.keys = map.next_value_seed(Keys(notes))?,
                 option => config.options.read(option, &mut map, notes)?,

@@ -1,10 +1,13 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::config::{KEEP_RUNS, KEEP_RUNS_FOR};
 use super::groups::SourceArgs;
 use super::options::defaults;
 use super::{Cli, CliError, Config, DeployOptions, FaceOptions};
 use crate::inventory::{Host, Inventory, InventoryError, Options, fold, select};
+use crate::journal::Retention;
+use crate::text::Kind;
 use crate::units;
 
 /// Looks a variable of the environment up.
@@ -47,13 +50,33 @@ impl Surroundings {
             .map_err(|(key, mistake)| CliError::Environment { name: variable_of(key), mistake })
     }
 
+    /// Which recorded runs stay: what variables say, else the configuration.
+    pub fn retention(&self) -> Result<Retention, CliError> {
+        let standard = Retention::default();
+        Ok(Retention {
+            runs: self.read("keep_runs", &KEEP_RUNS)?.or(self.config.keep_runs).unwrap_or(standard.runs),
+            age: self
+                .read("keep_runs_for", &KEEP_RUNS_FOR)?
+                .or(self.config.keep_runs_for)
+                .unwrap_or(standard.age),
+        })
+    }
+
+    fn read<T>(&self, key: &str, kind: &Kind<T>) -> Result<Option<T>, CliError> {
+        let name = variable_of(key);
+        let text = self.variable(&name);
+        text.map(|text| kind.read(key, &text))
+            .transpose()
+            .map_err(|mistake| CliError::Environment { name, mistake })
+    }
+
     /// What is shown, and how, for a command without hosts.
     pub fn face(&self, cli: &Cli) -> Result<FaceOptions, CliError> {
         let options = cli.options().or(self.options()?).or(self.config.options.clone());
         Ok(FaceOptions::resolve(&options, |name| self.variable(name)))
     }
 
-    fn inventory(&self, args: &SourceArgs) -> Result<Inventory, CliError> {
+    pub(super) fn inventory(&self, args: &SourceArgs) -> Result<Inventory, CliError> {
         let named = args.inventory.clone().or_else(|| self.variable("MURDER_INVENTORY").map(PathBuf::from));
         let list = args.hosts.clone().or_else(|| self.variable("MURDER_HOSTS"));
         let load = |path: &Path| -> Result<Inventory, InventoryError> {
@@ -94,6 +117,8 @@ pub struct Setup {
     pub deploy: DeployOptions,
     /// What is shown, and how.
     pub face: FaceOptions,
+    /// Which recorded runs stay when this one is over.
+    pub retention: Retention,
 }
 
 impl Setup {
@@ -120,6 +145,12 @@ impl Setup {
         let mut setup = Self::with(recorded, cli.options(), below, around)?;
         setup.hosts.retain(again);
         if setup.hosts.is_empty() { Err(none_selected(&setup.inventory, &setup.options)) } else { Ok(setup) }
+    }
+
+    /// For a program that has an inventory and options of its own.
+    pub fn embedded(inventory: Inventory, options: Options, around: &Surroundings) -> Result<Self, CliError> {
+        let below = inventory.options.clone();
+        Self::with(inventory, options, below, around)
     }
 
     /// For a fleet that is made up. Inventory and configuration are about real hosts: they say only how things are shown.
@@ -151,7 +182,7 @@ impl Setup {
         }
         let deploy = DeployOptions::resolve(&options)?;
         let face = FaceOptions::resolve(&options, |name| around.variable(name));
-        Ok(Self { inventory, hosts, options, deploy, face })
+        Ok(Self { inventory, hosts, options, deploy, face, retention: around.retention()? })
     }
 }
 

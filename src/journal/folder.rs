@@ -16,6 +16,8 @@ pub(super) const STATUS: &str = "status.json";
 pub(super) const EVENTS: &str = "events.jsonl";
 /// The log, for people.
 pub(super) const LOG: &str = "log.txt";
+/// What the process traced, to find its faults.
+pub(super) const TRACE: &str = "trace.log";
 /// Folder of the hosts' last words.
 pub(super) const HOSTS: &str = "hosts";
 

@@ -9,10 +9,22 @@ use super::read::read_json;
 use super::record::{Outcome, Status};
 use super::{JournalError, Recorded};
 
-/// So many runs are kept, as a default.
-pub const KEEP_RUNS: usize = 100;
-/// Runs are kept so long, as a default: 90 days.
-pub const KEEP_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Which recorded runs stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// So many, the newest.
+    pub runs: usize,
+    /// No older ones.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    /// A hundred runs, 90 days.
+    fn default() -> Self {
+        Self { runs: 100, age: Duration::from_secs(90 * 24 * 3600) }
+    }
+}
+
 /// So many names an error lists.
 const NEAR: usize = 3;
 
@@ -109,31 +121,39 @@ pub fn find(root: &Path, name: &str, which: Which) -> Result<Recorded, JournalEr
     }
 }
 
-/// The run of the same kind, with the same inventory, that ended before this one began: what it is compared with.
+/// The newest run of the same fleet that ended before this one began: what it is compared with. A fleet is its hosts,
+/// wherever they are written down: at least half of this run's hosts took part in that one, by their names.
 ///
 /// # Errors
-/// When `root` cannot be read.
-pub fn previous(root: &Path, of: &Status) -> Result<Option<Run>, JournalError> {
-    Ok(runs(root)?.into_iter().find(|run| {
-        run.status.started_at < of.started_at
-            && run.status.demo == of.demo
-            && run.status.inventory == of.inventory
+/// When `root` or the run itself cannot be read.
+pub fn previous(root: &Path, of: &Recorded) -> Result<Option<Run>, JournalError> {
+    let status = of.status()?;
+    let hosts = of.record().host_names();
+    let is_before = |run: &Run| {
+        run.status.started_at < status.started_at
+            && run.status.demo == status.demo
             && Which::Shipped.holds(&run.status)
             && matches!(run.state, RunState::Ended(_))
-    }))
+    };
+    let is_same_fleet = |run: &Run| {
+        // A run that cannot be read cannot be compared with.
+        let Ok(before) = Recorded::open(&run.folder) else { return false };
+        hosts.intersection(&before.record().host_names()).count() * 2 >= hosts.len().max(1)
+    };
+    Ok(runs(root)?.into_iter().find(|run| is_before(run) && is_same_fleet(run)))
 }
 
-/// Removes the runs beyond the newest `keep` and those that began more than `age` before `now` (milliseconds since the
-/// epoch), and gives their number back. The newest run and such as go on are never removed.
+/// Removes the runs that need not stay at `now` (milliseconds since the epoch), and gives their number back. The newest
+/// run and such as go on are never removed.
 ///
 /// # Errors
 /// When a run cannot be removed; the others are gone then.
-pub fn prune(root: &Path, keep: usize, age: Duration, now: u64) -> Result<usize, JournalError> {
-    let oldest = now.saturating_sub(age.as_millis() as u64);
+pub fn prune(root: &Path, retention: Retention, now: u64) -> Result<usize, JournalError> {
+    let oldest = now.saturating_sub(retention.age.as_millis() as u64);
     let mut removed = 0;
     let mut failed = Ok(());
     for (index, run) in runs(root)?.into_iter().enumerate().skip(1) {
-        let wanted = index < keep && run.status.started_at >= oldest;
+        let wanted = index < retention.runs && run.status.started_at >= oldest;
         if wanted || matches!(run.state, RunState::Running(_)) {
             continue;
         }

@@ -8,6 +8,7 @@
 //! | `status.json` | a [`Status`]: one small object for listings, with the outcome once there is one |
 //! | `events.jsonl` | one [`crate::deploy::Event`] a line; locked while the run's process lives |
 //! | `log.txt` | the log's lines, for people |
+//! | `trace.log` | what `murder` itself traced, to find its faults |
 //! | `hosts/NAME.stderr` | the last words of a host: standard error, hooks, details of failures |
 
 mod error;
@@ -27,7 +28,7 @@ mod writer;
 
 pub use error::JournalError;
 pub use folder::root;
-pub use history::{KEEP_AGE, KEEP_RUNS, Run, RunState, Which, find, last, previous, prune, runs};
+pub use history::{Retention, Run, RunState, Which, find, last, previous, prune, runs};
 pub use read::{Events, Recorded, Unfinished};
 pub use record::{Meta, Outcome, Record, Status};
 pub use replay::Replay;

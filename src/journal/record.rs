@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Names of the hosts.
+    pub(super) fn host_names(&self) -> BTreeSet<&str> {
+        let hosts = self.hosts.as_array().into_iter().flatten();
+        hosts.filter_map(|host| host.get("name")?.as_str()).collect()
+    }
+
     pub(super) fn new(plan: &Plan, meta: Meta) -> Self {
         Self {
             v: VERSION,

@@ -181,14 +181,27 @@ fn last_is_the_newest_run_that_is_no_demo() {
 }
 
 #[test]
-fn a_run_is_compared_with_the_one_before_of_the_same_inventory() {
+fn a_run_is_compared_with_the_one_before_of_the_same_hosts() {
     let root = tempfile::tempdir().unwrap();
-    for (name, at) in [("a", 0), ("b", 1), ("d", 3)] {
-        record(root.path(), name, false, START + at, &script::success());
-    }
-    record(root.path(), "c", false, START + 2, &killed());
-    let of = runs(root.path()).unwrap()[0].status.clone();
-    assert_eq!(previous(root.path(), &of).unwrap().unwrap().status.run.0, "b");
+    let ended = |name: &str, at: u64, hosts: &[&str]| {
+        let hosts = hosts.iter().map(|name| json!({ "name": name })).collect();
+        let meta = Meta { hosts, ..meta(false, START + at) };
+        let journal = Journal::create(root.path(), &named(name, script::plan(2)), meta).unwrap();
+        script::success().iter().for_each(|event| journal.write(event));
+        journal.close().unwrap();
+    };
+    ended("fleet", 0, &["web1", "web2", "web3"]);
+    ended("one of it", 1, &["web3"]);
+    ended("others", 2, &["db1", "db2"]);
+    record(root.path(), "killed", false, START + 3, &killed());
+    ended("now", 4, &["web1", "web2", "web3", "web4"]);
+    let previous = |name: &str| {
+        let of = find(root.path(), name, Which::Any).unwrap();
+        previous(root.path(), &of).unwrap().map(|run| run.status.run.0)
+    };
+    assert_eq!(previous("now").as_deref(), Some("fleet"));
+    assert_eq!(previous("one of it").as_deref(), Some("fleet"));
+    assert_eq!(previous("others"), None);
 }
 
 #[test]
@@ -201,11 +214,15 @@ fn old_runs_are_removed_but_never_the_newest_or_one_that_goes_on() {
     }
     let names =
         || -> Vec<String> { runs(root.path()).unwrap().into_iter().map(|run| run.status.run.0).collect() };
-    assert_eq!(prune(root.path(), 9, Duration::from_secs(30 * 86_400), START + 61 * day).unwrap(), 1);
+    let prune = |runs, days: u64, at: u64| {
+        let age = Duration::from_secs(days * 86_400);
+        prune(root.path(), Retention { runs, age }, START + at * day).unwrap()
+    };
+    assert_eq!(prune(9, 30, 61), 1);
     assert_eq!(names(), ["new", "mid", "alive"]);
-    assert_eq!(prune(root.path(), 1, KEEP_AGE, START + 61 * day).unwrap(), 1);
+    assert_eq!(prune(1, 90, 61), 1);
     assert_eq!(names(), ["new", "alive"]);
-    assert_eq!(prune(root.path(), 0, Duration::ZERO, START + 900 * day).unwrap(), 0);
+    assert_eq!(prune(0, 0, 900), 0);
     alive.close().unwrap();
 }
 

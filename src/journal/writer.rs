@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::folder::{self, EVENTS, HOSTS, LOG, RECORD, STATUS};
+use super::folder::{self, EVENTS, HOSTS, LOG, RECORD, STATUS, TRACE};
 use super::record::{Meta, Outcome, Record, Status};
 use super::stderr::LastWords;
 use super::thin::Thinner;
@@ -65,9 +65,13 @@ impl Journal {
         &self.folder
     }
 
-    /// The file for people. Others may append whole lines to it.
-    pub fn log(&self) -> PathBuf {
-        self.folder.join(LOG)
+    /// Opens the file for what the process traces, readable by its owner alone.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn trace(&self) -> Result<File, JournalError> {
+        let path = self.folder.join(TRACE);
+        folder::append(&path).map_err(JournalError::io("create", path))
     }
 
     /// Records an event. Progress is dropped while the disk lags; anything else waits for it, and so does the caller then.

@@ -31,6 +31,16 @@ pub enum ReportError {
     },
 }
 
+/// Looks whether a report can be written there, before anything is deployed.
+///
+/// # Errors
+/// When the name tells no form, or its folder is not there.
+pub fn check_report(path: &Path) -> Result<(), ReportError> {
+    ReportFormat::of(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::read_dir(folder).map(drop).map_err(|source| ReportError::Io { path: path.to_owned(), source })
+}
+
 impl ReportFormat {
     /// The format of a file of that name. To be asked before anything is deployed.
     ///

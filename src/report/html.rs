@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::chart::{self, PARTS};
@@ -35,7 +36,7 @@ pub(super) fn html(run: &RunReport, before: Option<&Comparison>) -> String {
     if let Some(before) = before {
         compared(&mut page, before);
     }
-    host_table(&mut page, run);
+    host_table(&mut page, run, before);
     let _ = writeln!(
         page,
         "<footer>murder {} · recorded in <code>{}</code></footer>\n</main>\n</body>\n</html>",
@@ -159,7 +160,12 @@ fn compared(page: &mut String, before: &Comparison) {
     page.push_str("</table></div>\n");
 }
 
-fn host_table(page: &mut String, run: &RunReport) {
+fn host_table(page: &mut String, run: &RunReport, before: Option<&Comparison>) {
+    let slower: HashMap<&str, u64> = before
+        .iter()
+        .flat_map(|before| &before.slower)
+        .map(|host| (host.host.as_str(), host.before))
+        .collect();
     let hosts = run.worst_first();
     let open = if hosts.len() <= 50 { " open" } else { "" };
     let _ = writeln!(page, "<details{open}>\n<summary><h2>All hosts</h2></summary>");
@@ -177,14 +183,15 @@ fn host_table(page: &mut String, run: &RunReport) {
             _ => "",
         };
         let dash = || "–".to_owned();
-        let remarks: Vec<String> = host
-            .failures
-            .iter()
-            .map(|(attempt, failure)| format!("try {attempt}, {}: {failure}", failure.phase))
-            .collect();
+        let then = slower.get(record.info.name.as_str());
+        let slower = then.map(|rate| format!("slower than before: then {}", format_rate(*rate)));
+        let tries = host.failures.iter();
+        let tries = tries.map(|(attempt, failure)| format!("try {attempt}, {}: {failure}", failure.phase));
+        let remarks: Vec<String> = tries.chain(slower).collect();
+        let fallen = if then.is_some() { "number bad" } else { "number" };
         let _ = writeln!(
             page,
-            "<tr><td>{}<td>{}<td class=\"{class}\">{}<td class=\"number\">{}<td class=\"number\">{}<td class=\"number\">{}\
+            "<tr><td>{}<td>{}<td class=\"{class}\">{}<td class=\"number\">{}<td class=\"number\">{}<td class=\"{fallen}\">{}\
              <td class=\"number\">{}<td class=\"number\">{}<td>{}</tr>",
             escape(&record.info.name),
             escape(&record.info.rack),

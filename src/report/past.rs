@@ -33,7 +33,7 @@ impl Past {
         let run = read(&recorded)?;
         // A run that cannot be compared can be shown all the same.
         let before = || {
-            let before = journal::previous(root, &recorded.status().ok()?).ok()??;
+            let before = journal::previous(root, &recorded).ok()??;
             Some(Comparison::of(&run, &read(&Recorded::open(&before.folder).ok()?).ok()?))
         };
         Ok(Self { before: before(), run, recorded })

@@ -142,8 +142,9 @@ fn a_past_run_is_found_and_set_beside_the_one_before() {
     let root = tempfile::tempdir().unwrap();
     for (name, at, events) in [("a", 0, script::success()), ("b", 9, script::some_failed())] {
         let plan = Plan { run: crate::control::RunId(name.into()), ..script::plan(6) };
-        let journal = Journal::create(root.path(), &plan, Meta { started_at: START + at, ..Meta::default() });
-        let journal = journal.unwrap();
+        let hosts = serde_json::json!([{"name": "web01"}]);
+        let meta = Meta { started_at: START + at, hosts, ..Meta::default() };
+        let journal = Journal::create(root.path(), &plan, meta).unwrap();
         for mut event in events {
             if let crate::deploy::Body::Planned(planned) = &mut event.body {
                 planned.run = plan.run.clone();

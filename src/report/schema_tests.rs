@@ -72,6 +72,7 @@ fn is_a(value: &Value, name: &str) -> bool {
         "string" => value.is_string(),
         "integer" => value.is_u64(),
         "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
         "null" => value.is_null(),
         "object" => value.is_object(),
         "array" => value.is_array(),
@@ -97,7 +98,21 @@ fn every_line_is_as_the_schema_says() {
     let schema = schema();
     let mut seen = std::collections::BTreeSet::new();
     let runs = [script::success(), script::some_failed(), script::stopped(), script::held(), script::demo()];
-    for line in runs.iter().flat_map(|events| lines(events)) {
+    let plan = PlanLine {
+        tag: "v1".into(),
+        payload: "./dist".into(),
+        bytes: 1,
+        paths: 2,
+        left_out: vec![".git".into()],
+        inventory: "hosts.yaml".into(),
+        hosts: vec!["web01".into()],
+        dests: vec!["/srv/app".into()],
+        link: "current".into(),
+        activate: true,
+        least_seconds: None,
+    };
+    let plan = serde_json::from_str(&plan.json(0)).unwrap();
+    for line in runs.iter().flat_map(|events| lines(events)).chain([plan]) {
         if let Err(fault) = check(&schema, &schema, &line) {
             let name = line["type"].as_str().unwrap();
             panic!("{line}: {fault}: {:?}", check(&schema, &schema["$defs"][name], &line));

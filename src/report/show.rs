@@ -59,7 +59,7 @@ pub fn list(runs: &[Run], now: u64, style: &Style) -> String {
             text,
             "{:name$}  {:>8}  {:8}  {:tag$}  {:>6}  {time:>8}  {}",
             clean(&status.run.0),
-            rough(ago),
+            format_age(ago),
             clean(&status.command),
             cut(&clean(&status.tag), tag),
             status.hosts,
@@ -92,8 +92,8 @@ fn result(run: &Run) -> (Ink, String, String) {
     (ink, format!("{counts} (exit {}){rests}", outcome.exit), time)
 }
 
-/// An age in its largest unit.
-fn rough(age: Duration) -> String {
+/// An age in its largest unit: `40 s`, `3 h`.
+pub fn format_age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
