@@ -2,18 +2,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
-use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use super::help::command;
+use super::help::{EXIT_CODES, PRECEDENCE, UNITS, command, examples_of};
+use super::reference::{CONFIG_KEYS, FILES, OptionEntry, VARIABLES, options};
 use crate::paths::Paths;
-
-/// Completions for a shell.
-pub fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "murder", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
-}
 
 /// murder(1).
 pub fn man_page() -> String {
@@ -43,8 +37,64 @@ pub fn paths(paths: &Paths) -> String {
 }
 
 fn page(command: Command) -> String {
+    let is_whole = command.has_subcommands();
+    let examples = examples_of(command.get_name());
     let mut text = Vec::new();
+    let man = Man::new(command);
+    let mut render = || -> io::Result<()> {
+        man.render_title(&mut text)?;
+        man.render_name_section(&mut text)?;
+        man.render_synopsis_section(&mut text)?;
+        man.render_description_section(&mut text)?;
+        man.render_options_section(&mut text)?;
+        if is_whole {
+            man.render_subcommands_section(&mut text)?;
+        }
+        let mut more = Roff::new();
+        if let Some(examples) = examples {
+            more.control("SH", ["EXAMPLES"]);
+            more.control("nf", []).text([roman(examples)]).control("fi", []);
+        }
+        if is_whole {
+            whole(&mut more);
+        } else {
+            more.control("SH", ["SEE ALSO"]).text([bold("murder"), roman("(1)")]);
+        }
+        more.to_writer(&mut text)
+    };
     // Writing to memory cannot fail.
-    let _ = Man::new(command).render(&mut text);
+    let _ = render();
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// What only murder(1) tells.
+fn whole(page: &mut Roff) {
+    page.control("SH", ["CONFIGURATION"]);
+    page.text([roman(PRECEDENCE)]).control("PP", []).text([roman(UNITS)]).control("PP", []);
+    page.text([
+        roman("Keys of "),
+        italic("options:"),
+        roman(" in an inventory and of "),
+        italic("config.toml"),
+    ]);
+    for OptionEntry { key, flag, default, meaning, .. } in options() {
+        let default = default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+        entry(page, [bold(key)], &format!("{flag}: {meaning}{default}"));
+    }
+    page.control("PP", []).text([roman("Keys of "), italic("config.toml"), roman(" alone")]);
+    CONFIG_KEYS.into_iter().for_each(|(key, what)| entry(page, [bold(key)], what));
+    page.control("SH", ["ENVIRONMENT"]);
+    for OptionEntry { variable, flag, .. } in options() {
+        entry(page, [bold(variable)], &format!("as {flag}"));
+    }
+    VARIABLES.into_iter().for_each(|(name, what)| entry(page, [bold(name)], what));
+    page.control("SH", ["FILES"]);
+    FILES.into_iter().for_each(|(path, what)| entry(page, [italic(path)], what));
+    page.control("SH", ["EXIT STATUS"]);
+    EXIT_CODES.into_iter().for_each(|(code, what)| entry(page, [bold(code.to_string())], what));
+    page.control("SH", ["SEE ALSO"]).text([bold("ssh"), roman("(1), "), bold("ssh_config"), roman("(5)")]);
+}
+
+fn entry(page: &mut Roff, title: [Inline; 1], text: &str) {
+    page.control("TP", []).text(title).text([roman(text)]);
 }

@@ -4,6 +4,7 @@ use clap::builder::StyledStr;
 use clap::{Arg, Command, CommandFactory as _};
 
 use super::Cli;
+use super::complete::with_values;
 use super::options::defaults;
 use super::setup::variable_of;
 use crate::exit;
@@ -24,13 +25,22 @@ pub const EXIT_CODES: [(u8, &str); 8] = [
 /// Examples of each command, below its help.
 const EXAMPLES: &[(&str, &str)] = &[
     (
+        "murder",
+        "  murder demo                                     see it at work, with nothing set up
+  murder check                                    what would fail on the hosts of ./hosts.yaml?
+  murder deploy ./build --tag 2026.11.23          ship and activate
+  murder retry last                               once more, to the hosts that failed
+  murder rollback                                 back to what was current before",
+    ),
+    (
         "deploy",
         "  murder deploy ./build                           to all hosts of ./hosts.yaml
   murder deploy app.tar.gz --unpack always --tag 2026.11.23
   murder deploy ./build -l 'web & !ring=canary' --batch 25%
   murder deploy ./build --canary ring=canary --max-fail 5%
   murder deploy ./build --hosts 'web[01-20].example.com' --to /srv/app
-  murder deploy ./build --output json | jq 'select(.type == \"run_finished\")'",
+  murder deploy ./build --dry-run                 the plan; nothing is contacted
+  murder deploy ./build --output json | jq -r 'select(.type == \"run_finished\").failures[].hosts[]'",
     ),
     (
         "demo",
@@ -63,7 +73,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "  murder clean
   murder clean --keep 2",
     ),
-    ("runs", "  murder runs -n 10"),
+    (
+        "runs",
+        "  murder runs -n 10
+  murder runs --output json | jq -r 'select(.failed > 0) | .run'",
+    ),
     (
         "show",
         "  murder show
@@ -74,13 +88,19 @@ const EXAMPLES: &[(&str, &str)] = &[
         "  murder retry last
   murder retry 20261123-150146 -x rack=r7         all that failed, but for those in rack r7",
     ),
-    ("replay", "  murder replay last --speed 4"),
+    (
+        "replay",
+        "  murder replay last --speed 4
+  murder replay 20261123 --from 2m                from its third minute on",
+    ),
     (
         "completions",
         "  murder completions bash > ~/.local/share/bash-completion/completions/murder
   murder completions zsh > ~/.zfunc/_murder
   murder completions fish > ~/.config/fish/completions/murder.fish",
     ),
+    ("keys", "  murder keys | less"),
+    ("paths", "  murder paths\n  du -sh \"$(murder paths | awk '/^runs/ {print $2}')\""),
     (
         "man",
         "  murder man | man -l -
@@ -91,12 +111,13 @@ const EXAMPLES: &[(&str, &str)] = &[
 /// The whole command line, with defaults and variables written into its help.
 pub fn command() -> Command {
     let annotated = Cli::command().mut_args(annotate).after_help(overview());
-    EXAMPLES.iter().fold(
-        annotated.mut_subcommands(|sub| sub.mut_args(annotate)),
-        |command, (name, examples)| {
-            command.mut_subcommand(name, |sub| sub.after_help(format!("Examples:\n{examples}")))
-        },
-    )
+    annotated.mut_subcommands(|sub| {
+        let sub = sub.mut_args(annotate).mut_args(with_values);
+        match examples_of(sub.get_name()) {
+            Some(examples) => sub.after_help(format!("Examples:\n{examples}")),
+            None => sub,
+        }
+    })
 }
 
 /// Adds default and variable to the help of an option that other sources can set.
@@ -117,7 +138,7 @@ fn annotate(arg: Arg) -> Arg {
 }
 
 /// The default of an option in words, if it is more than "no".
-fn default_of(key: &str) -> Option<String> {
+pub(super) fn default_of(key: &str) -> Option<String> {
     Some(match key {
         "inventory" => defaults::INVENTORY.to_owned(),
         "hosts" => "those of the inventory".to_owned(),
@@ -149,25 +170,25 @@ fn seconds(time: std::time::Duration) -> String {
     format!("{}s", time.as_secs())
 }
 
+/// Examples of a command, if it has some.
+pub(super) fn examples_of(name: &str) -> Option<&'static str> {
+    EXAMPLES.iter().find(|(command, _)| *command == name).map(|(_, examples)| *examples)
+}
+
+/// Which source of options wins.
+pub(super) const PRECEDENCE: &str = "An option is taken from the command line, else from its MURDER_… variable, \
+else from the inventory's `options:`, else from $XDG_CONFIG_HOME/murder/config.toml, else its default counts; the latter two \
+write its name with `_` for `-`. A switch that one of them has set is taken back by its opposite: --no-hold, --activate, \
+--hooks, --no-yes, --no-ascii, --no-dry-run.";
+
+/// How numbers with units are written.
+pub(super) const UNITS: &str = "Sizes: bytes, or with K, M, G, which are powers of 1024. Rates: the same a second, or \
+bits like 100mbit. Times: 10s, 2m.";
+
 /// What stands below the help of `murder` itself.
 fn overview() -> String {
-    let mut text = String::from(
-        "Examples:
-  murder demo                                     see it at work, with nothing set up
-  murder check                                    what would fail on the hosts of ./hosts.yaml?
-  murder deploy ./build --tag 2026.11.23          ship and activate
-  murder retry last                               once more, to the hosts that failed
-  murder rollback                                 back to what was current before
-
-An option is taken from the command line, else from its MURDER_… variable, else from the inventory's `options:`, else from \
-$XDG_CONFIG_HOME/murder/config.toml, else its default counts; the latter two write its name with `_` for `-`. A switch \
-that one of them has set is taken back by its opposite: --no-hold, --activate, --hooks, --no-yes, --no-ascii, --no-dry-run.
-
-Sizes: bytes, or with K, M, G, which are powers of 1024. Rates: the same a second, or bits like 100mbit. Times: 10s, 2m.
-
-Exit codes:
-",
-    );
+    let examples = examples_of("murder").unwrap_or_default();
+    let mut text = format!("Examples:\n{examples}\n\n{PRECEDENCE}\n\n{UNITS}\n\nExit codes:\n");
     for (code, meaning) in EXIT_CODES {
         let _ = writeln!(text, "  {code:<4} {meaning}");
     }
