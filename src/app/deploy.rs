@@ -1,19 +1,23 @@
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::cli::{Cli, Setup, Surroundings};
 use crate::deploy::{DeployPlan, start};
 use crate::exit;
 use crate::inventory::Output;
-use crate::journal::{Journal, KEEP_AGE, KEEP_RUNS, Meta, now, prune};
+use crate::journal::{Journal, now, prune};
 use crate::paths::Paths;
-use crate::report::{Past, ReportFormat, write_report};
+use crate::report::{Ci, Past, ReportFormat, check_report, write_report};
 use crate::ssh::ConfigSource;
 
 use super::AppError;
 use super::dry_run::dry_run;
+use super::embed::{check_payload, meta};
 use super::follow::{Listener, Record};
 use super::plan::{Occasion, plan};
 use super::screen::{at_terminal, show};
+use super::trace::trace_to;
 
 /// `murder deploy PAYLOAD`.
 pub(super) async fn deploy(
@@ -56,6 +60,31 @@ pub(super) async fn switch(
     carry_out(plan, &setup, paths, false, None).await
 }
 
+/// Writes the reports of a run that is over.
+fn report(setup: &Setup, paths: &Paths, run: &str) -> Result<(), AppError> {
+    let job_summary = job_summary();
+    if setup.deploy.report.is_none() && job_summary.is_none() {
+        return Ok(());
+    }
+    let past = Past::find(&paths.runs(), run)?;
+    if let Some(mut file) = job_summary {
+        let report = ReportFormat::Markdown.render(&past.run, past.before.as_ref());
+        file.write_all(report.as_bytes())
+            .map_err(|error| AppError::System { what: "write the job's summary", error })?;
+    }
+    if let Some(file) = &setup.deploy.report {
+        write_report(file, &past.run, past.before.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Where GitHub takes a report in Markdown that it shows on the page of the job.
+fn job_summary() -> Option<File> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let path = env("GITHUB_STEP_SUMMARY").filter(|_| Ci::detect(env) == Ci::GitHub)?;
+    OpenOptions::new().create(true).append(true).open(path).ok()
+}
+
 /// Records and shows a run.
 pub(super) async fn carry_out(
     plan: DeployPlan,
@@ -64,33 +93,29 @@ pub(super) async fn carry_out(
     demo: bool,
     listener: Option<Listener>,
 ) -> Result<u8, AppError> {
-    if plan.ships() && !plan.payload.exists() {
-        let reason = "there is no such file or directory".to_owned();
-        return Err(AppError::Payload { path: plan.payload, reason });
-    }
+    check_payload(&plan)?;
     if setup.deploy.dry_run {
         print!("{}", dry_run(&plan, setup)?);
         return Ok(exit::OK);
     }
     if let Some(file) = &setup.deploy.report {
-        ReportFormat::of(file)?;
+        check_report(file)?;
     }
     let run = plan.run.clone();
-    let meta = Meta {
-        demo,
-        started_at: now(),
-        payload: plan.ships().then(|| std::path::absolute(&plan.payload).ok()).flatten(),
-        hosts: serde_json::to_value(&setup.hosts).unwrap_or_default(),
-        options: serde_json::json!({ "options": setup.options, "hooks": setup.inventory.hooks }),
-    };
-    let journal = Journal::create(&paths.runs(), &plan.shown(), meta)?;
+    let journal = Journal::create(&paths.runs(), &plan.shown(), meta(&plan, setup, demo))?;
+    trace_to(journal.trace()?, setup.face.verbose);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), run = %run, command = plan.command, tag = plan.tag, payload = %plan.payload.display(),
+        inventory = plan.inventory, hosts = plan.hosts.len(), "the run begins"
+    );
     let record = Record { journal: Some(journal), listener };
     let code = show(start(plan)?, &setup.face, record).await?;
-    if let Some(file) = &setup.deploy.report {
-        let past = Past::find(&paths.runs(), &run.0)?;
-        write_report(file, &past.run, past.before.as_ref())?;
+    tracing::info!(code, "the run ended");
+    // Hosts have the release or not, whatever becomes of the report.
+    if let Err(error) = report(setup, paths, &run.0) {
+        eprintln!("murder: {error}");
     }
     // What is old is removed when something new is there.
-    let _ = prune(&paths.runs(), KEEP_RUNS, KEEP_AGE, now());
+    let _ = prune(&paths.runs(), setup.retention, now());
     Ok(code)
 }

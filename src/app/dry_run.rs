@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use crate::cli::Setup;
 use crate::deploy::{DeployPlan, LinkRate, least_seconds};
-use crate::inventory::fold;
-use crate::payload::survey;
+use crate::inventory::{Output, fold};
+use crate::journal::now;
+use crate::payload::{Survey, survey};
+use crate::report::PlanLine;
 use crate::units::{format_bytes, format_duration, format_rate, plural};
 
 use super::AppError;
@@ -12,11 +14,18 @@ use super::AppError;
 /// Paths that were left out and are named; the rest is counted.
 const NAMED: usize = 5;
 
-/// The plan of a deployment in words. Nothing is packed, nothing is contacted.
+/// The plan of a deployment, as words or as an object of type `plan`. Nothing is packed, nothing is contacted.
 pub(super) fn dry_run(plan: &DeployPlan, setup: &Setup) -> Result<String, AppError> {
     let survey = survey(&plan.payload, &plan.pack)
         .map_err(|error| AppError::Payload { path: plan.payload.clone(), reason: error.to_string() })?;
-    let names: Vec<&str> = plan.hosts.iter().map(|host| host.name.as_str()).collect();
+    Ok(match setup.face.output {
+        Output::Json => json(plan, setup, &survey),
+        _ => words(plan, setup, &survey),
+    })
+}
+
+fn words(plan: &DeployPlan, setup: &Setup, survey: &Survey) -> String {
+    let names = names(plan);
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "  {label:<12}{value}");
@@ -38,24 +47,48 @@ pub(super) fn dry_run(plan: &DeployPlan, setup: &Setup) -> Result<String, AppErr
     }
     line("inventory", setup.inventory.source.clone());
     line("hosts", format!("{}: {}", plural(names.len(), "host"), fold(&names)));
-    line("release", format!("{} below {}", plan.tag, dests(plan)));
+    let dests = dests(plan);
+    let below = match dests.as_slice() {
+        [one] => (*one).to_owned(),
+        many => format!("{} folders, the first {}", many.len(), many.first().unwrap_or(&"")),
+    };
+    line("release", format!("{} below {below}", plan.tag));
     line("then", activation(plan));
     if let Some(open) = &plan.open {
         let port = open.port.map_or_else(|| "a free port".to_owned(), |port| format!("port {port}"));
         line("open swarm", format!("{}, on {port}: any client may fetch it, plain", open.torrent.display()));
     }
-    line("least time", least(plan, survey.bytes));
-    Ok(format!("dry run: nothing is contacted\n{text}"))
+    line("least time", least_words(plan, survey.bytes));
+    format!("dry run: nothing is contacted\n{text}")
 }
 
-fn dests(plan: &DeployPlan) -> String {
+fn json(plan: &DeployPlan, setup: &Setup, survey: &Survey) -> String {
+    let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+    let line = PlanLine {
+        tag: plan.tag.clone(),
+        payload: plan.payload.display().to_string(),
+        bytes: survey.bytes,
+        paths: survey.entries,
+        left_out: survey.ignored.clone(),
+        inventory: setup.inventory.source.clone(),
+        hosts: owned(names(plan)),
+        dests: owned(dests(plan)),
+        link: plan.link.clone(),
+        activate: plan.barrier.activate,
+        least_seconds: least(plan, survey.bytes),
+    };
+    line.json(now())
+}
+
+fn names(plan: &DeployPlan) -> Vec<&str> {
+    plan.hosts.iter().map(|host| host.name.as_str()).collect()
+}
+
+fn dests(plan: &DeployPlan) -> Vec<&str> {
     let mut dests: Vec<&str> = plan.hosts.iter().filter_map(|host| host.dest.as_deref()).collect();
     dests.sort_unstable();
     dests.dedup();
-    match dests.as_slice() {
-        [one] => (*one).to_owned(),
-        many => format!("{} folders, the first {}", many.len(), many.first().unwrap_or(&"")),
-    }
+    dests
 }
 
 fn activation(plan: &DeployPlan) -> String {
@@ -76,16 +109,21 @@ fn activation(plan: &DeployPlan) -> String {
     words.join(", ")
 }
 
-fn least(plan: &DeployPlan, bytes: u64) -> String {
+fn least(plan: &DeployPlan, bytes: u64) -> Option<f64> {
     let rates: Vec<LinkRate> = plan.hosts.iter().map(|host| LinkRate::both(plan.rate_of(host))).collect();
-    match least_seconds(bytes, plan.seed_rate, &rates) {
-        Some((seconds, _)) => {
+    least_seconds(bytes, plan.seed_rate, &rates).map(|(seconds, _)| seconds)
+}
+
+fn least_words(plan: &DeployPlan, bytes: u64) -> String {
+    match least(plan, bytes) {
+        Some(seconds) => {
             let rate = plan
                 .seed_rate
                 .map(|rate| format!(", sent from here at {}", format_rate(rate)))
                 .unwrap_or_default();
-            format!("{} before packing{rate}", format_duration(Duration::from_secs_f64(seconds)))
+            let time = format_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+            format!("{time} if packing saves nothing{rate}")
         }
-        None => "not known: no rates are given".to_owned(),
+        None => "not known: give --seed-rate and --rate, or `rate` in the inventory".to_owned(),
     }
 }

@@ -67,6 +67,8 @@ impl AppError {
             Self::Report(_) | Self::Payload { .. } | Self::Config(_) | Self::NoHome(_) | Self::Demo(_) => {
                 exit::CONFIG
             }
+            Self::Journal(JournalError::Unknown { .. } | JournalError::Ambiguous { .. }) => exit::USAGE,
+            Self::Journal(JournalError::Empty(_) | JournalError::NoPlan(_)) => exit::CONFIG,
             Self::Journal(_) | Self::Tui(_) | Self::Ssh(_) | Self::System { .. } => exit::INTERNAL,
         }
     }

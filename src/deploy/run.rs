@@ -271,6 +271,14 @@ impl Run {
             }
         }
         let info = self.info(&packed);
+        tracing::info!(
+            bytes = info.bytes,
+            packed = info.packed_bytes,
+            pieces = info.pieces,
+            piece_length = info.piece_length,
+            info_hash = info.info_hash,
+            "packed"
+        );
         self.requests = Some(Requests::new(&packed, key));
         self.artifact = Some(packed);
         self.coordinator.now = self.now();

@@ -71,8 +71,12 @@ impl Mouth {
 /// One attempt at one host, from the dial to the agent's good-bye.
 pub(super) async fn work(shared: Arc<Shared>, mouth: Mouth, mut dos: mpsc::Receiver<Do>) {
     let left = match attempt(&shared, &mouth, &mut dos).await {
-        Ok(left) => left,
+        Ok(left) => {
+            tracing::debug!(host = %mouth.host, attempt = mouth.attempt, ?left, "left");
+            left
+        }
         Err(failure) => {
+            tracing::debug!(host = %mouth.host, attempt = mouth.attempt, %failure, "failed");
             mouth.say(Word::Failed(failure)).await;
             Vec::new()
         }
@@ -88,11 +92,14 @@ async fn attempt(
     let Some(target) = shared.targets.get(mouth.host.index()) else { return Ok(Vec::new()) };
     let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
     let session = session.map_err(|error| error.failure(Phase::Connecting))?;
+    tracing::debug!(host = %mouth.host, attempt = mouth.attempt, "logged in");
     mouth.say(Word::LoggedIn).await;
     let launch = session.launch(&shared.agents);
     let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
     let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
-    mouth.say(Word::Launched { uploaded: agent.uploaded_bytes }).await;
+    let uploaded = agent.uploaded_bytes;
+    tracing::debug!(host = %mouth.host, attempt = mouth.attempt, uploaded, "the agent runs");
+    mouth.say(Word::Launched { uploaded }).await;
     let left = converse(shared, mouth, dos, &session, agent).await;
     session.close().await;
     left
@@ -177,7 +184,9 @@ async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, life: u3
         match session.open_loopback(port).await {
             Ok(stream) => {
                 let feed = seeder.feed(mouth.host, life, stream, !alone);
+                tracing::debug!(host = %mouth.host, port, alone, "fed");
                 feed.ended().await;
+                tracing::debug!(host = %mouth.host, bytes = feed.sent(), "the feed ended");
                 if feed.sent() > 0 {
                     wait = FEED_AGAIN;
                 }

@@ -6,14 +6,14 @@ use crate::text::TextError;
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// The file could not be read.
-    #[error(
-        "cannot read the inventory {source_name}: {error}; name another with -i FILE, or hosts with --hosts"
-    )]
+    #[error("cannot read the inventory {source_name}: {error}; {help}")]
     Read {
         /// The file, or `standard input`.
         source_name: String,
         /// What the system says.
         error: io::Error,
+        /// What to do.
+        help: String,
     },
     /// There is a mistake in it.
     #[error(transparent)]

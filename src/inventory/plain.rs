@@ -5,17 +5,21 @@ use std::path::Path;
 use super::build::{Builder, Mention};
 use super::fields::Fields;
 use super::{Inventory, InventoryError, syntax};
-use crate::text::{Mistake, TextError};
+use crate::text::{Mistake, TextError, did_you_mean_file};
 
 /// What standard input is called in messages.
 const STDIN: &str = "standard input";
+/// What helps where there is no inventory.
+const NAME_ANOTHER: &str = "name another with -i FILE, or hosts with --hosts";
 
 impl Inventory {
     /// Reads a file in any of the forms.
     pub fn load(path: &Path) -> Result<Self, InventoryError> {
         let source_name = path.display().to_string();
-        let bytes = fs::read(path)
-            .map_err(|error| InventoryError::Read { source_name: source_name.clone(), error })?;
+        let bytes = fs::read(path).map_err(|error| {
+            let help = did_you_mean_file(path).unwrap_or_else(|| NAME_ANOTHER.to_owned());
+            InventoryError::Read { source_name: source_name.clone(), error, help }
+        })?;
         Self::from_bytes(&source_name, bytes)
     }
 
@@ -23,7 +27,11 @@ impl Inventory {
     pub fn from_reader(mut reader: impl Read) -> Result<Self, InventoryError> {
         let mut bytes = Vec::new();
         let read = reader.read_to_end(&mut bytes);
-        read.map_err(|error: io::Error| InventoryError::Read { source_name: STDIN.to_owned(), error })?;
+        read.map_err(|error: io::Error| InventoryError::Read {
+            source_name: STDIN.to_owned(),
+            error,
+            help: NAME_ANOTHER.to_owned(),
+        })?;
         Self::from_bytes(STDIN, bytes)
     }
 

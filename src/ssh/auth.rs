@@ -120,6 +120,7 @@ impl Login<'_> {
         result: Result<AuthResult, String>,
         what: &str,
     ) -> Result<bool, LoginError> {
+        tracing::debug!(host = self.route.name, with = what, ?result, "login");
         match result {
             Ok(AuthResult::Success) => Ok(true),
             // russh says so when the connection died too.

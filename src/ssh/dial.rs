@@ -122,6 +122,13 @@ impl Dialer {
     }
 
     async fn connect_route(self: &Arc<Self>, target: &Target, route: &Route) -> Result<Connection, SshError> {
+        tracing::debug!(
+            host = route.name,
+            address = route.hostname,
+            port = route.port,
+            user = route.user,
+            "dialling"
+        );
         let check = self.host_key_check(route).await?;
         let give_up = |tried| SshError::Refused { host: route.name.clone(), tried, retryable: true };
         let (mut last, mut dropped) = (String::new(), false);
@@ -133,7 +140,10 @@ impl Dialer {
             match self.try_once(target, route, Arc::clone(&check)).await {
                 Ok(connection) => return Ok(connection),
                 Err(Failed::For(error)) => return Err(error),
-                Err(Failed::HungUp(reason)) => last = reason,
+                Err(Failed::HungUp(reason)) => {
+                    tracing::debug!(host = route.name, reason, "hung up before the login");
+                    last = reason;
+                }
                 Err(Failed::Dropped(reason)) if dropped => return Err(give_up(reason)),
                 Err(Failed::Dropped(reason)) => (last, dropped) = (reason, true),
             }

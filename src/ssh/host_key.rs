@@ -24,8 +24,7 @@ pub enum HostKeyPolicy {
 pub enum HostKeyError {
     /// Another key is known for the host.
     #[error(
-        "the host key has changed: the host offers {offered}, {place} has {known}{also}; \
-         if it was reinstalled: `{remedy}`, then retry; else find out who answers there"
+        "the host key has changed: the host offers {offered}; {place}, which `{remedy}` forgets, has {known}{also}"
     )]
     Changed {
         /// The host and its address.

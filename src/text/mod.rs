@@ -8,4 +8,4 @@ mod suggest;
 pub use kind::Kind;
 pub use mistake::{Mistake, TextError};
 pub use read::{Key, Notes, OneOrMany, Scalar, Unique};
-pub use suggest::{did_you_mean, nearest};
+pub use suggest::{did_you_mean, did_you_mean_file, nearest};

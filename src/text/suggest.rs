@@ -1,3 +1,6 @@
+use std::fs;
+use std::path::Path;
+
 /// The candidate that the word was most likely meant to be.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_").chars().collect::<Vec<char>>();
@@ -22,6 +25,17 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     nearest(word, candidates).map(|best| format!("did you mean `{best}`?"))
 }
 
+/// The file or folder beside a path that is not there which was most likely meant, as a question.
+pub fn did_you_mean_file(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let near = nearest(name, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{}`?", path.with_file_name(near).display()))
+}
+
 /// Edits from one word to the other, where two swapped letters are one edit.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before = vec![0; b.len() + 1];
@@ -43,6 +57,18 @@ fn distance(a: &[char], b: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_beside_the_missing_one_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("hosts.yaml"), "").unwrap();
+        let meant = |name: &str| did_you_mean_file(&folder.path().join(name));
+        assert_eq!(
+            meant("hosts.yml"),
+            Some(format!("did you mean `{}/hosts.yaml`?", folder.path().display()))
+        );
+        assert_eq!((meant("build"), meant("no/hosts.yml")), (None, None));
+    }
 
     #[test]
     fn slips_are_recognised_and_other_words_are_not() {
