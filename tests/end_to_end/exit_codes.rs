@@ -1,5 +1,9 @@
 use std::fs;
 
+use murder::exit;
+use rustix::process::Signal;
+
+use crate::support::host::fleet;
 use crate::support::operator::Operator;
 
 fn with_inventory(text: &str) -> Operator {
@@ -48,6 +52,35 @@ fn a_selection_of_nobody_is_an_end_of_its_own() {
     let done = operator.run(&["deploy", "file", "-l", "db*"]).exits(4);
     assert!(done.text().contains("db*"), "{}", done.text());
     operator.run(&["deploy", "file", "-x", "web*"]).exits(4);
+}
+
+#[test]
+fn a_machine_that_does_not_do_its_part_is_an_error_inside() {
+    let operator = with_inventory("- {host: web1, dest: /srv/app}\n");
+    fs::remove_dir(operator.path("state")).unwrap();
+    fs::write(operator.path("state"), "no folder").unwrap();
+    let done = operator.run(&["deploy", "file"]).exits(i32::from(exit::INTERNAL));
+    assert!(done.stderr.contains("state"), "it says what could not be made: {}", done.stderr);
+}
+
+#[test]
+fn whoever_cannot_wait_ends_it_at_once() {
+    let fleet = fleet(2, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    fs::write(operator.path("file"), "x").unwrap();
+    let mut held = operator.start(&["deploy", "file", "--tag", "v1", "--hold", "--output", "json"]);
+    held.until("barrier", |barrier| barrier["staged"] == 2);
+    held.signal(Signal::INT);
+    held.signal(Signal::TERM);
+    held.end().exits(i32::from(exit::ABORTED));
+}
+
+#[test]
+fn the_codes_are_those_that_scripts_know() {
+    let codes = [exit::OK, exit::INTERNAL, exit::USAGE, exit::CONFIG, exit::NO_HOST, exit::FAILED];
+    assert_eq!((codes, exit::STOPPED, exit::ABORTED), ([0, 1, 2, 3, 4, 6], 7, 130));
+    let documented: Vec<u8> = murder::cli::EXIT_CODES.into_iter().map(|(code, _)| code).collect();
+    assert_eq!(documented, [0, 1, 2, 3, 4, 6, 7, 130]);
 }
 
 #[test]

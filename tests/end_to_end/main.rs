@@ -6,15 +6,21 @@ mod demo;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod embed;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod openssh;
 #[cfg(test)]
 mod output;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

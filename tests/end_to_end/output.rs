@@ -1,5 +1,6 @@
 use std::fs;
 
+use murder::demo::Fault;
 use serde_json::Value;
 
 use crate::support::host::fleet;
@@ -125,4 +126,74 @@ fn a_run_is_recorded_and_can_be_read_again() {
         let shown = operator.run(&["show", name, "--output", "json"]).exits(0);
         assert!(shown.text().contains(&run), "{}", shown.text());
     }
+}
+
+#[test]
+fn ci_systems_get_folds_annotations_and_a_report_for_the_page_of_the_job() {
+    let fleet = fleet(2, &[None, Some(Fault::Hook)]);
+    let operator = Operator::of_fleet(&fleet);
+    fs::write(operator.path("file"), "x").unwrap();
+    let deploy = |tag: &str, variables: &[(&str, &str)]| {
+        let arguments = ["deploy", "file", "--tag", tag, "--retries", "0"];
+        let done = operator.command(&arguments).envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(done.status.code(), Some(6));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let page = operator.path("summary.md");
+    let github = deploy("v1", &[("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", page.to_str().unwrap())]);
+    for command in ["::group::", "::endgroup::", "::error title=hook"] {
+        assert!(github.lines().any(|line| line.starts_with(command)), "{command} is in\n{github}");
+    }
+    assert!(fs::read_to_string(page).unwrap().contains("## Failures"));
+    let gitlab = deploy("v2", &[("GITLAB_CI", "true")]);
+    assert!(gitlab.contains("section_start:") && gitlab.contains("section_end:"), "{gitlab}");
+}
+
+#[test]
+fn the_plan_of_a_dry_run_is_for_scripts_too() {
+    let operator = Operator::new();
+    operator.has_inventory("defaults: {dest: /srv/app, rate: 1M}\nhosts: [web1, web2]\n");
+    fs::write(operator.path("file"), vec![b'x'; 2 << 20]).unwrap();
+    let arguments = ["deploy", "file", "--tag", "v1", "--seed-rate", "1M", "--dry-run", "--output", "json"];
+    let plan = operator.run(&arguments).exits(0).events().remove(0);
+    for (field, value) in [("type", "plan"), ("tag", "v1"), ("link", "current")] {
+        assert_eq!(plan[field], value, "{plan}");
+    }
+    assert_eq!(plan["hosts"], serde_json::json!(["web1", "web2"]));
+    assert!(plan["least_seconds"].as_f64().unwrap() >= 2.0, "{plan}");
+}
+
+#[test]
+fn a_shell_is_offered_hosts_groups_labels_tags_and_runs() {
+    let fleet = fleet(1, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    fs::write(operator.path("file"), "x").unwrap();
+    operator.run(&["deploy", "file", "--tag", "v1.7"]).exits(0);
+    fs::write(
+        operator.path("fleet.yaml"),
+        "groups:\n  web: {rack: r1, hosts: [\"web[01-02]\"]}\n  db: [{host: db1, labels: {ring: canary}}]\n",
+    )
+    .unwrap();
+    let offered = |words: &[&str]| -> Vec<String> {
+        let arguments = [&["--", "murder"][..], words].concat();
+        let index = (arguments.len() - 2).to_string();
+        let shell =
+            [("_MURDER_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", index.as_str()), ("_CLAP_IFS", "\n")];
+        let done = operator.command(&arguments).envs(shell).output().unwrap();
+        String::from_utf8(done.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        offered(&["check", "-i", "fleet.yaml", "-l", ""]),
+        ["db", "web", "rack=r1", "ring=canary", "web01", "web02", "db1"]
+    );
+    assert_eq!(offered(&["check", "--inventory=fleet.yaml", "-l", "web&!ri"]), ["web&!ring=canary"]);
+    assert_eq!(
+        offered(&["check", "-i", "fleet.yaml", "--hosts", "db1,web02,w"]),
+        ["db1,web02,web01", "db1,web02,web02"]
+    );
+    assert_eq!(offered(&["rollback", "v"]), ["v1.7"]);
+    assert_eq!(offered(&["show", "l"]), ["last"]);
+    assert_eq!(offered(&["show", "20"]).len(), 1);
+    assert_eq!(offered(&["check", "-i", "missing.yaml", "-l", ""]), [""; 0]);
+    assert!(offered(&["de"]).starts_with(&["deploy".to_owned()]));
 }
