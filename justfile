@@ -33,7 +33,7 @@ install:
 
 # One static binary that runs on any Linux of this architecture.
 static:
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
+    cargo rustc --release --locked --bin murder -- -C target-feature=+crt-static
 
 # What a package holds beside the binary.
 package-files:

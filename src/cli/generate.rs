@@ -11,18 +11,14 @@ use crate::paths::Paths;
 
 /// murder(1).
 pub fn man_page() -> String {
-    let mut command = command();
-    command.build();
-    page(command)
+    page(built())
 }
 
 /// Writes murder(1) and a page of each command into a folder, which is made if it is not there. Returns the files.
 pub fn man_pages(folder: &Path) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder)?;
-    let mut command = command();
-    command.build();
-    let commands = command.get_subcommands().filter(|sub| sub.get_name() != "help").cloned();
-    let pages: Vec<Command> = commands.chain([command.clone()]).collect();
+    let command = built();
+    let pages: Vec<Command> = command.get_subcommands().cloned().chain([command.clone()]).collect();
     let write = |command: Command| {
         let path = folder.join(format!("{}.1", command.get_display_name().unwrap_or("murder")));
         std::fs::write(&path, page(command)).map(|()| path)
@@ -34,6 +30,13 @@ pub fn man_pages(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn paths(paths: &Paths) -> String {
     let places = [("config", paths.config_file()), ("runs", paths.runs()), ("cache", paths.cache.clone())];
     places.iter().map(|(what, path)| format!("{what:<8} {}\n", path.display())).collect()
+}
+
+/// The command line with all that clap adds, but for `help`, which needs no page.
+fn built() -> Command {
+    let mut command = command().disable_help_subcommand(true);
+    command.build();
+    command
 }
 
 fn page(command: Command) -> String {

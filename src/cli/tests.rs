@@ -66,6 +66,23 @@ fn the_help_of_every_command_is_as_it_was() {
 }
 
 #[test]
+fn every_command_shows_how_it_is_used() {
+    for sub in command().get_subcommands() {
+        let help = refusal(&format!("{} --help", sub.get_name())).0;
+        assert!(help.contains("Examples:\n  murder "), "{} has no examples", sub.get_name());
+    }
+}
+
+#[test]
+fn the_exit_codes_are_written_down_where_people_look() {
+    for page in [include_str!("../../README.md"), include_str!("../docs/output.md")] {
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok());
+        let codes: Vec<u8> = EXIT_CODES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(rows.collect::<Vec<u8>>(), codes);
+    }
+}
+
+#[test]
 fn pages_and_completions_are_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let pages = man_pages(folder.path()).unwrap();
