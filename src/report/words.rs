@@ -91,7 +91,7 @@ pub(super) fn comparison_line(before: &Comparison) -> String {
         count => format!("{count} hosts are slower than then"),
     };
     format!(
-        "Transfer {}, then {}; {slower}.",
+        "Transfer {}; that run took {}; {slower}.",
         one((before.transfer.1, before.bytes.1)),
         one((before.transfer.0, before.bytes.0))
     )
