@@ -3,20 +3,21 @@
 //!
 //! `cargo bench --bench engine -- [--hosts 8] [--mib 256] [--piece-kib 64] [--plain] [--rate BYTES]`
 
-use std::error::Error;
-use std::fs::File;
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/payload.rs"]
+mod payload;
+
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use murder::control::{HostId, Neighbour, Progress, RunKey};
-use murder::swarm::engine::{Engine, EngineConfig, Event, FileStore};
-use murder::swarm::{BitSet, Pieces};
+use murder::control::{HostId, Neighbour, Progress};
+use murder::payload::Metainfo;
+use murder::swarm::engine::Event;
+use payload::Outcome;
 use rustix::time::{ClockId, clock_gettime};
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 struct Options {
     hosts: u32,
@@ -52,21 +53,6 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-fn payload(folder: &Path, options: &Options) -> Outcome<Pieces> {
-    let length = options.mib << 20;
-    let piece = options.piece_kib << 10;
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut bytes = vec![0; length as usize];
-    random.fill(&mut bytes);
-    let hash = |bytes: &[u8]| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
-        <[u8; 20]>::try_from(digest.as_ref())
-    };
-    let hashes = bytes.chunks(piece as usize).map(hash).collect::<Result<_, _>>()?;
-    std::fs::write(folder.join("seeder"), bytes)?;
-    Ok(Pieces::new(length, piece, hashes)?)
-}
-
 /// What a host's thread says and hears: its address, the addresses of all, its counters when it is complete.
 struct Talk {
     addresses: Sender<(HostId, SocketAddr)>,
@@ -75,34 +61,20 @@ struct Talk {
 }
 
 /// A host in its own thread. It goes on serving until it hears nothing more.
-fn host(id: HostId, folder: &Path, pieces: Arc<Pieces>, options: &Options, talk: &Talk) -> Outcome<()> {
+fn serve(id: HostId, folder: &Path, metainfo: &Metainfo, options: &Options, talk: &Talk) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let seeder = id == HostId::SEEDER;
-        let path = folder.join(if seeder { "seeder".to_owned() } else { id.to_string() });
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        file.set_len(pieces.length())?;
+        let path = folder.join(if id == HostId::SEEDER { metainfo.name.clone() } else { id.to_string() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         talk.addresses.send((id, listener.local_addr()?))?;
-        let engine = Engine::start(EngineConfig {
-            id,
-            life: 1,
-            key: (!options.plain).then_some(RunKey([1; 32])),
-            info_hash: [2; 20],
-            have: seeder.then(|| BitSet::full(pieces.count())),
-            pieces,
-            store: Arc::new(FileStore(file)),
-            listeners: vec![listener],
-            rate: options.rate,
-            seed: u64::from(id.0),
-        })?;
+        let engine = host::start(id, &path, listener, metainfo, options.plain, options.rate)?;
         engine.set_neighbours(talk.neighbours.recv()?, &[]);
         match engine.event().await {
             Event::Completed => talk.done.send(engine.counters())?,
             other => return Err(format!("{id}: {other:?}").into()),
         }
         while talk.neighbours.try_recv() != Err(TryRecvError::Disconnected) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         engine.stop().await;
         Ok(())
@@ -112,7 +84,8 @@ fn host(id: HostId, folder: &Path, pieces: Arc<Pieces>, options: &Options, talk:
 fn main() -> Outcome<()> {
     let options = Options::read()?;
     let folder = tempfile::tempdir()?;
-    let pieces = Arc::new(payload(folder.path(), &options)?);
+    let metainfo =
+        payload::random_payload(&folder.path().join("payload"), options.mib << 20, options.piece_kib << 10)?;
     let (tell_address, hear_address) = channel();
     let (tell_done, hear_done) = channel();
     let ids: Vec<HostId> = (0..options.hosts).map(HostId).chain([HostId::SEEDER]).collect();
@@ -121,11 +94,10 @@ fn main() -> Outcome<()> {
         for id in &ids {
             let (tell, hear) = channel();
             introduce.push(tell);
-            let (pieces, path) = (pieces.clone(), folder.path());
             let talk = Talk { addresses: tell_address.clone(), neighbours: hear, done: tell_done.clone() };
-            let options = &options;
+            let (options, metainfo, path) = (&options, &metainfo, folder.path());
             scope.spawn(move || {
-                if let Err(error) = host(*id, path, pieces, options, &talk) {
+                if let Err(error) = serve(*id, path, metainfo, options, &talk) {
                     eprintln!("{id}: {error}");
                     std::process::exit(1);
                 }

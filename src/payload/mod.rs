@@ -32,7 +32,7 @@ pub use lock::LockGuard;
 pub use manifest::{Entry, EntryKind, Manifest, ManifestError, ManifestReader};
 pub use metainfo::{LEAST_PIECE, Metainfo, MetainfoError, choose_piece_length};
 #[cfg(feature = "operator")]
-pub use pack::{PackOptions, PackProgress, Packed, Survey, Unpack, pack, survey};
+pub use pack::{PackOptions, PackProgress, Packed, Survey, Unpack, hash_pieces, pack, survey};
 pub use partial::PartialStore;
 pub use record::Record;
 pub(crate) use record::now_ms;

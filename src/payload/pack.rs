@@ -345,8 +345,8 @@ fn squeeze(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// SHA-1 of every piece, on all cores.
-fn hash_pieces(path: &Path, length: u64, piece_length: u32) -> Result<Vec<[u8; 20]>, PackError> {
+/// SHA-1 of every piece of a file of `length` bytes, on all cores. Not to be called from a rayon thread.
+pub fn hash_pieces(path: &Path, length: u64, piece_length: u32) -> Result<Vec<[u8; 20]>, PackError> {
     let file = File::open(path).map_err(PackError::io("read", path))?;
     let pieces = length.div_ceil(u64::from(piece_length));
     let hashes = (0..pieces).into_par_iter().map_init(Vec::new, |buffer, piece| {
