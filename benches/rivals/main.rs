@@ -30,7 +30,11 @@ use payload::Outcome;
 use place::{Place, Where};
 use ssh::Ssh;
 use table::Runs;
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
 
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -70,7 +74,7 @@ async fn on_links(options: &Options) -> Outcome<()> {
         "{hosts} hosts and a sender, each on a link of {} Mbit/s both ways; {} MiB to each; fluid limit {least:.2} s; {} round(s)\n",
         options.mbit, options.mib, options.rounds
     );
-    let folder = tempfile::tempdir()?;
+    let folder = folder(hosts, bytes)?;
     let addresses: Vec<Ipv4Addr> = (1..=hosts).map(Network::address).collect();
     let ssh = Ssh::new(folder.path(), &addresses)?;
     let servers = (0..=hosts).map(|host| ssh.server(host, 22)).collect::<Outcome<Vec<_>>>()?;
@@ -86,12 +90,24 @@ async fn on_links(options: &Options) -> Outcome<()> {
 async fn on_loopback(options: &Options) -> Outcome<()> {
     let contenders = options.contenders(&Contender::ON_LOOPBACK);
     println!("{} hosts on loopback, {} MiB to each\n", options.local, options.local_mib);
-    let folder = tempfile::tempdir()?;
+    let folder = folder(options.local, options.local_mib << 20)?;
     let place = Place::new(options.local, Where::Loopback, folder.path());
     let ssh = Ssh::new(folder.path(), &[Network::address(1)])?;
     let runs = take_turns(&contenders, 1, &place, &ssh, options.local_mib << 20).await?;
     table::loopback(&runs);
     Ok(())
+}
+
+/// A folder for what all hosts hold: in memory if there is room, for in a fleet every host has a disk of its own.
+fn folder(hosts: usize, bytes: u64) -> Outcome<TempDir> {
+    // A host holds the payload while it comes, and once more when it is unpacked.
+    let need = bytes * (hosts as u64 + 1) * 2;
+    let room = rustix::fs::statvfs(MEMORY).map_or(0, |space| space.f_bavail * space.f_frsize);
+    if room > need {
+        return Ok(tempfile::tempdir_in(MEMORY)?);
+    }
+    println!("all hosts share the disk of {}: {MEMORY} has no room\n", std::env::temp_dir().display());
+    Ok(tempfile::tempdir()?)
 }
 
 async fn take_turns(

@@ -50,6 +50,10 @@ impl Options {
                 "--local" => options.local = value()?.parse()?,
                 "--local-mib" => options.local_mib = value()?.parse()?,
                 "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
+                "--help" => {
+                    println!("{HELP}");
+                    std::process::exit(0);
+                }
                 other => return Err(format!("unknown option {other}\n{HELP}").into()),
             }
         }

@@ -32,7 +32,7 @@ impl Running {
     /// Starts a client and waits until it is ready.
     async fn start(command: Command) -> Outcome<Self> {
         let mut command = tokio::process::Command::from(command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let process = child.id().ok_or("a client ended at once")?;
         let output = child.stdout.take().ok_or("a client says nothing")?;
