@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use murder::control::{
-    Begin, FailureKind, HookLine, HostId, LogSource, MARKER, Report, Request, RunId, VERSION, decode, encode,
+    Begin, FailureKind, HookLine, HostId, LogSource, MARKER, Report, Request, RunId, RunKey, VERSION, decode,
+    encode,
 };
 use murder::payload::{Sha256, hex};
 use rustix::process::{Pid, Signal, kill_process};
@@ -188,6 +189,31 @@ fn a_killed_agents_lock_is_taken_over_and_told() {
     assert_eq!(second.answer(&Request::Bye { keep_partial: false }), Report::Bye { left: vec![] });
     assert!(second.wait());
     assert_eq!(left(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn an_agent_that_lost_its_operator_stays_for_it_and_gives_way_to_another_run() {
+    let folder = scratch();
+    let mut first = Agent::run();
+    let door = Request::Resumable { id: HostId(0), key: RunKey([5; 32]) };
+    assert!(matches!(first.answer(&door), Report::Resumable { .. }));
+    assert!(matches!(first.answer(&begin(&folder, "a")), Report::Checked(_)));
+    let mut second = Agent::run();
+    let Report::Failed(failure) = second.answer(&begin(&folder, "b")) else { panic!("taken twice") };
+    assert_eq!(failure.kind, FailureKind::Locked);
+    drop(first.input.take());
+    let lock = dest(&folder).join(".murder/lock");
+    let begun = std::time::Instant::now();
+    while !fs::read_to_string(&lock).unwrap().contains(r#""adrift":true"#) {
+        assert!(begun.elapsed() < PATIENCE, "the end of its input is not heard");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(runs(first.child.id()), "it waits for its operator");
+    let mut third = Agent::run();
+    let Report::Checked(checked) = third.answer(&begin(&folder, "c")) else { panic!("refused") };
+    assert_eq!(checked.took_over.unwrap().run, RunId("a".into()));
+    assert!(!first.wait());
+    assert_eq!(left(&folder), ["lock"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::control::{LineError, LogLevel, LogSource, MARKER, MAX_LINE, Progress, Report, encode};
@@ -13,6 +14,9 @@ const MOST_LOGS: usize = 256;
 
 /// The longest line of a log, bytes: one of a hook that prints a file must not fill the stream.
 const MOST_LOG: usize = 4096;
+
+/// Numbered lines that are kept for an operator that comes back: far more than one can be behind.
+const MOST_KEPT: usize = 512;
 
 /// Lines of the operator.
 pub(super) struct Lines<R> {
@@ -52,22 +56,36 @@ pub(super) struct Outbox<W> {
     progress: Option<Box<Progress>>,
     /// Bytes of the first line that are written.
     written: usize,
+    /// The last numbered lines, written or not.
+    kept: VecDeque<Line>,
+    /// Number of the first of them.
+    kept_from: u64,
 }
 
+#[derive(Clone)]
 struct Line {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     is_log: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { output, lines: VecDeque::new(), logs: 0, lost_logs: 0, progress: None, written: 0 }
+        Self {
+            output,
+            lines: VecDeque::new(),
+            logs: 0,
+            lost_logs: 0,
+            progress: None,
+            written: 0,
+            kept: VecDeque::new(),
+            kept_from: 0,
+        }
     }
 
     /// The first line: login shells may have printed something before it.
     pub(super) fn introduce(&mut self, hello: &Report) {
         if let Ok(line) = encode(hello) {
-            let bytes = [b"\n", MARKER.as_bytes(), b" ", &line].concat();
+            let bytes = [b"\n", MARKER.as_bytes(), b" ", &line].concat().into();
             self.lines.push_back(Line { bytes, is_log: false });
         }
     }
@@ -84,7 +102,7 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         // Progress that was told before a change of state stays before it.
         self.flush_progress();
         match encode(&report) {
-            Ok(bytes) => self.lines.push_back(Line { bytes, is_log: false }),
+            Ok(bytes) => self.enqueue(Line { bytes: bytes.into(), is_log: false }, report.is_numbered()),
             Err(error) => {
                 self.push_log(LogLevel::Error, LogSource::Murder, &format!("cannot tell a report: {error}"));
             }
@@ -104,15 +122,37 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         let message = shortened(message, MOST_LOG);
         if let Ok(bytes) = encode(&Report::Log { level, source, message }) {
             self.logs += 1;
-            self.lines.push_back(Line { bytes, is_log: true });
+            self.enqueue(Line { bytes: bytes.into(), is_log: true }, true);
         }
+    }
+
+    fn enqueue(&mut self, line: Line, numbered: bool) {
+        if numbered {
+            self.kept.push_back(line.clone());
+            if self.kept.len() > MOST_KEPT {
+                self.kept.pop_front();
+                self.kept_from += 1;
+            }
+        }
+        self.lines.push_back(line);
+    }
+
+    /// Goes on over another stream, behind the first `heard` numbered lines; `requests` were heard here.
+    pub(super) fn resume(&mut self, output: W, heard: u64, requests: u64) {
+        (self.output, self.written) = (output, 0);
+        let next = heard.clamp(self.kept_from, self.kept_from + self.kept.len() as u64);
+        let unheard = self.kept.iter().skip((next - self.kept_from) as usize).cloned();
+        let first = encode(&Report::Resumed { heard: requests, next });
+        let first = first.into_iter().map(|bytes| Line { bytes: bytes.into(), is_log: false });
+        self.lines = first.chain(unheard).collect();
+        self.logs = self.lines.iter().filter(|line| line.is_log).count();
     }
 
     fn flush_progress(&mut self) {
         if let Some(bytes) =
             self.progress.take().and_then(|progress| encode(&Report::Progress(progress)).ok())
         {
-            self.lines.push_back(Line { bytes, is_log: false });
+            self.lines.push_back(Line { bytes: bytes.into(), is_log: false });
         }
     }
 
@@ -197,6 +237,27 @@ mod tests {
         assert_eq!(told.last(), Some(&Report::Ready));
         let long = written(vec![log(&"ä".repeat(100_000))]).await;
         assert!(matches!(&long[0], Report::Log { message, .. } if message.len() < MOST_LOG + 8));
+    }
+
+    #[tokio::test]
+    async fn over_another_stream_what_was_not_heard_is_told_again_and_nothing_else() {
+        let mut outbox = Outbox::new(Vec::new());
+        for report in [Report::Verified, progress(1), log("a"), Report::Ready] {
+            outbox.push(report);
+        }
+        outbox.write_some().await.unwrap();
+        for (heard, told) in [(0, 3), (1, 2), (3, 0), (9, 0)] {
+            outbox.resume(Vec::new(), heard, 7);
+            outbox.write_all().await.unwrap();
+            let text = String::from_utf8(outbox.output.clone()).unwrap();
+            let lines: Vec<Report> = text.lines().map(|line| crate::control::decode(line).unwrap()).collect();
+            assert_eq!(lines[0], Report::Resumed { heard: 7, next: heard.min(3) });
+            assert_eq!(lines.len(), 1 + told, "{lines:?}");
+        }
+        assert_eq!(outbox.logs, 0);
+        (0..2000).for_each(|_| outbox.push(Report::Ready));
+        outbox.resume(Vec::new(), 3, 7);
+        assert_eq!(outbox.lines.len(), 1 + MOST_KEPT, "what is kept is bounded");
     }
 
     #[tokio::test]

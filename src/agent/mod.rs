@@ -5,6 +5,7 @@ mod hook;
 mod lines;
 mod listen;
 mod pipe;
+mod resume;
 mod session;
 mod start;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{
     Begin, Failure, FailureKind, Fetch, Hello, HostId, LEASE, LogLevel, LogSource, Neighbour, Phase, Present,
-    Release, Report, Request, VERSION, decode,
+    Release, Report, Request, RunKey, VERSION, decode,
 };
 use crate::payload::{Artifact, Dest, LockGuard, PartialStore, io_kind, now_ms};
 use crate::swarm::engine::{EngineError, Event};
@@ -22,6 +22,7 @@ use crate::swarm::engine::{EngineError, Event};
 use super::fetch::{Fetching, next_event, opening};
 use super::lines::{Lines, Outbox, shortened};
 use super::listen::Listening;
+use super::resume::{Door, Input, Output, Return, next_return};
 use super::work::{self, Activation, Begun, Place, blocking};
 
 /// Requests that wait for the one before; an operator sends the next when it has heard of the last.
@@ -52,20 +53,25 @@ pub struct Surroundings {
     pub umask: u32,
     /// Wait until the disk has a release before it is told to be staged.
     pub durable: bool,
+    /// Cancelled when the process that started this one has ended: its stream is of no use any more.
+    pub orphaned: CancellationToken,
 }
 
-/// Serves an operator until it says bye, is gone, or `stop` is cancelled. Whether it ended as the operator wanted it; either way
+/// Serves an operator until it says bye, is gone for good, or `stop` is cancelled. Whether it ended as the operator wanted it; either way
 /// nothing but verified pieces is left of the run.
 pub async fn run<R, W>(input: R, output: W, surroundings: Surroundings, stop: CancellationToken) -> bool
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
 {
     let (news_sender, news) = mpsc::channel(NEWS);
     let session = Session {
-        lines: Lines::new(input),
-        outbox: Outbox::new(output),
+        lines: Some(Lines::new(Box::new(input))),
+        outbox: Outbox::new(Box::new(output)),
         surroundings,
+        door: None,
+        requests: 0,
+        resumed: false,
         news_sender,
         news,
         cancel: CancellationToken::new(),
@@ -134,10 +140,16 @@ enum Next {
     Die,
 }
 
-struct Session<R, W> {
-    lines: Lines<R>,
-    outbox: Outbox<W>,
+struct Session {
+    /// `None` while there is no connection.
+    lines: Option<Lines<Input>>,
+    outbox: Outbox<Output>,
     surroundings: Surroundings,
+    door: Option<Door>,
+    /// Numbered requests heard so far.
+    requests: u64,
+    /// Over another connection than the first.
+    resumed: bool,
     news_sender: mpsc::Sender<Report>,
     news: mpsc::Receiver<Report>,
     cancel: CancellationToken,
@@ -148,18 +160,27 @@ struct Session<R, W> {
     lease: Duration,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+impl Session {
     async fn serve(mut self, stop: CancellationToken) -> bool {
         self.outbox.introduce(&Report::Hello(hello()));
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let connected = self.lines.is_some();
+            let on_first = connected && !self.resumed;
             let next = tokio::select! {
-                line = self.lines.next_line() => match line {
+                line = next_line(self.lines.as_mut()) => match line {
                     Ok(Some(line)) => self.line(&line),
-                    Ok(None) | Err(_) => Next::Die,
+                    Ok(None) | Err(_) => self.cut(),
                 },
-                written = self.outbox.write_some() => if written.is_ok() { Next::Go } else { Next::Die },
+                written = self.outbox.write_some(), if connected => {
+                    if written.is_ok() { Next::Go } else { self.cut() }
+                }
+                back = next_return(self.door.as_mut()) => {
+                    self.resume(back);
+                    Next::Go
+                }
+                () = self.surroundings.orphaned.cancelled(), if on_first => self.cut(),
                 outcome = finished(&mut self.job) => {
                     self.conclude(outcome);
                     self.next_job();
@@ -198,9 +219,52 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
+    /// The connection is gone. Who may be come back to goes on until the lease ends.
+    fn cut(&mut self) -> Next {
+        if self.door.is_none() {
+            return Next::Die;
+        }
+        self.lines = None;
+        self.set_adrift(true);
+        Next::Go
+    }
+
+    /// The operator is back, or has found a better way than the one that is still open.
+    fn resume(&mut self, back: Return) {
+        self.heard = Instant::now();
+        self.resumed = true;
+        self.lines = Some(back.lines);
+        self.outbox.resume(back.output, back.heard, self.requests);
+        self.set_adrift(false);
+    }
+
+    /// Whether another run may take DEST from us.
+    fn set_adrift(&mut self, adrift: bool) {
+        if let Some(guard) = &mut self.state.guard {
+            // At worst the lock is refused to another run until the lease ends.
+            let _ = guard.set_adrift(adrift);
+        }
+    }
+
+    fn open_door(&mut self, id: HostId, key: RunKey) {
+        match Door::open(id, key) {
+            Ok(door) => {
+                self.outbox.push(Report::Resumable { port: door.port });
+                self.door = Some(door);
+            }
+            // It is then as it was before there were doors: the end of the connection is ours.
+            Err(error) => {
+                let message = format!("cannot listen on loopback, a lost connection ends the agent: {error}");
+                self.outbox.push(Report::Log { level: LogLevel::Warn, source: LogSource::Murder, message });
+            }
+        }
+    }
+
     fn line(&mut self, line: &str) -> Next {
         self.heard = Instant::now();
-        match decode::<Request>(line) {
+        let request = decode::<Request>(line);
+        self.requests += u64::from(request.as_ref().map_or(true, Request::is_numbered));
+        match request {
             Ok(request) => self.request(request),
             Err(error) => {
                 self.fail(Failure::new(self.phase(), FailureKind::Internal, error.to_string()));
@@ -212,7 +276,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// What takes no time is done at once; all else one after the other.
     fn request(&mut self, request: Request) -> Next {
         match request {
-            Request::Heartbeat => {}
+            Request::Heartbeat | Request::Resume { .. } => {}
+            Request::Resumable { id, key } => self.open_door(id, key),
             Request::Lease { seconds } => self.lease = Duration::from_secs(seconds),
             Request::Metainfo { total, data } => self.metainfo(total, &data),
             Request::Neighbours { add, remove } => self.neighbours(add, &remove),
@@ -389,6 +454,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
         self.state.dest = Some(begun.dest);
         self.state.guard = begun.guard;
+        self.set_adrift(self.lines.is_none());
         self.state.listening = begun.listening;
         self.state.present = Some(begun.checked.present);
         self.outbox.push(Report::Checked(begun.checked));
@@ -530,6 +596,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             _ if state.unpacking.is_some() => Phase::Unpacking,
             _ => Phase::Fetching,
         }
+    }
+}
+
+/// The operator's next line; never comes without a connection.
+async fn next_line(lines: Option<&mut Lines<Input>>) -> std::io::Result<Option<String>> {
+    match lines {
+        Some(lines) => lines.next_line().await,
+        None => std::future::pending().await,
     }
 }
 

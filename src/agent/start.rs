@@ -67,6 +67,7 @@ fn run_agent() -> ExitCode {
         ssh_connection: std::env::var("SSH_CONNECTION").ok(),
         umask: umask.bits(),
         durable: std::env::var_os("MURDER_NO_SYNC").is_none(),
+        orphaned: CancellationToken::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,7 +82,7 @@ fn run_agent() -> ExitCode {
     };
     let clean = runtime.block_on(async {
         let stop = CancellationToken::new();
-        if let Err(error) = listen_to_signals(&stop) {
+        if let Err(error) = listen_to_signals(&stop, &surroundings.orphaned) {
             eprintln!("cannot listen to signals: {error}");
         }
         run(tokio::io::stdin(), tokio::io::stdout(), surroundings, stop).await
@@ -98,7 +99,7 @@ fn raise_open_files() {
     let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
-fn listen_to_signals(stop: &CancellationToken) -> io::Result<()> {
+fn listen_to_signals(stop: &CancellationToken, orphaned: &CancellationToken) -> io::Result<()> {
     for kind in [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()] {
         let (mut signals, stop) = (signal(kind)?, stop.clone());
         tokio::spawn(async move {
@@ -109,11 +110,11 @@ fn listen_to_signals(stop: &CancellationToken) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         let parent = rustix::process::getppid();
-        let (mut signals, stop) = (signal(SignalKind::user_defined1())?, stop.clone());
+        let (mut signals, orphaned) = (signal(SignalKind::user_defined1())?, orphaned.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if rustix::process::getppid() != parent {
-                    stop.cancel();
+                    orphaned.cancel();
                 }
             }
         });

@@ -23,6 +23,8 @@ use crate::payload::{PackOptions, Packed, Unpack, hex, pack};
 use crate::swarm::engine::{Engine, EngineConfig, FileStore};
 use crate::swarm::{BitSet, Pieces};
 
+mod resume;
+
 const KEY: RunKey = RunKey([9; 32]);
 
 /// Not on a disk if that can be: the agent waits until the disk has a release.
@@ -49,6 +51,7 @@ impl Operator {
             ssh_connection: Some("127.0.0.1 1 127.0.0.1 2".into()),
             umask: 0o022,
             durable: false,
+            orphaned: CancellationToken::new(),
         };
         let agent = tokio::task::spawn_local(run(input, output, surroundings, stop.clone()));
         let (output, input) = tokio::io::split(ours);

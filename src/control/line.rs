@@ -13,7 +13,7 @@ pub const MARKER: &str = "\u{1e}MURDER1";
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// The operator says that it lives this often.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// An agent that has heard nothing for so long ends by itself.
 pub const LEASE: Duration = Duration::from_secs(60);

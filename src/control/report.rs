@@ -10,6 +10,18 @@ use super::{Failure, HostId, LockOwner};
 pub enum Report {
     /// The first line, behind the marker.
     Hello(Hello),
+    /// It outlives its connection from now on.
+    Resumable {
+        /// Where it may be come back to, on loopback.
+        port: u16,
+    },
+    /// The operator is back. What it has not heard follows.
+    Resumed {
+        /// Numbered requests that were heard in all.
+        heard: u64,
+        /// Number of the next report that is counted, from 0.
+        next: u64,
+    },
     /// Preflight passed; the lock is held if it was asked for.
     Checked(Box<Checked>),
     /// The engine runs; `done` bytes were there already, from an earlier attempt or the release before.
@@ -91,6 +103,21 @@ pub enum Report {
         /// One line for each thing that could not be removed.
         left: Vec<String>,
     },
+}
+
+impl Report {
+    /// Whether both ends count it, so that it is told again when a connection is lost before it was heard. Of what goes by,
+    /// the next report says more.
+    pub fn is_numbered(&self) -> bool {
+        !matches!(
+            self,
+            Self::Hello(_)
+                | Self::Progress(_)
+                | Self::Unpacking { .. }
+                | Self::Resumable { .. }
+                | Self::Resumed { .. }
+        )
+    }
 }
 
 /// The agent introduces itself.

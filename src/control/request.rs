@@ -61,6 +61,20 @@ pub enum Request {
         /// Whom to dial.
         peers: Vec<Neighbour>,
     },
+    /// Outlive this connection: until the lease ends, who holds the key may come back as the operator through a port of the
+    /// host's loopback. To be the first request. Answered by `resumable`.
+    Resumable {
+        /// This host's number in the run.
+        id: HostId,
+        /// Lets the operator in, and nobody else: no other host knows it.
+        key: RunKey,
+    },
+    /// The first over a new connection. Answered by `resumed`, then by what was not heard; requests go on behind those that
+    /// were.
+    Resume {
+        /// Numbered reports that the operator has heard in all.
+        heard: u64,
+    },
     /// The operator lives.
     Heartbeat,
     /// For how long the agent may live without a word of the operator, seconds.
@@ -73,6 +87,13 @@ pub enum Request {
         /// Keep verified pieces for a later attempt.
         keep_partial: bool,
     },
+}
+
+impl Request {
+    /// Whether both ends count it, so that it is neither lost nor done twice when a connection is.
+    pub fn is_numbered(&self) -> bool {
+        !matches!(self, Self::Heartbeat | Self::Resumable { .. } | Self::Resume { .. })
+    }
 }
 
 /// Who asks, and about what.

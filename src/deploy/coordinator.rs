@@ -52,6 +52,10 @@ pub(super) enum Word {
     },
     Said(Report),
     Stderr(String),
+    /// The connection is gone; the agent may go on without it.
+    Cut(String),
+    /// There is another connection, and the agent went on.
+    Back,
     Failed(Failure),
     /// The worker has ended; what it had to leave behind.
     Gone {
@@ -180,12 +184,17 @@ impl Coordinator {
             Word::Stderr(message) => self.log(Some(id), LogLevel::Info, LogSource::Stderr, message),
             Word::Said(Report::Log { level, source, message }) => self.log(Some(id), level, source, message),
             _ if !current => {}
-            Word::LoggedIn => self.step(id, Input::LoggedIn),
+            Word::LoggedIn => {
+                entry.cut_at = None;
+                self.step(id, Input::LoggedIn);
+            }
             Word::Launched { uploaded } => {
                 entry.agent = true;
                 entry.spent.agent += uploaded;
                 self.step(id, Input::Launched);
             }
+            Word::Cut(reason) => self.cut(id, &reason),
+            Word::Back => self.back(id),
             Word::Failed(failure) => {
                 // The connection does not know how far its host was.
                 let phase = self.hosts[id.index()].host.phase();
@@ -345,6 +354,9 @@ impl Coordinator {
         let foreign = failure.kind == FailureKind::Locked && !failure.message.starts_with(SAME_DEST);
         let nothing_staged = self.counts.staged() + self.counts.active() == 0;
         let reason = format!("{} is locked: {}", self.book.names[id.index()], failure.message);
+        if failure.phase == Phase::Connecting && self.is_outage() {
+            self.hosts[id.index()].host.grant_attempt();
+        }
         self.step(id, Input::Failed(failure));
         if foreign && nothing_staged && !self.gate_open {
             for other in self.ids() {

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) moved_at: u64,
     /// When its agent last said anything.
     pub(super) heard_at: u64,
+    /// When its connection was lost, until there is another.
+    pub(super) cut_at: Option<u64>,
     /// When it came into its state.
     pub(super) since: u64,
     pub(super) marks: BTreeSet<Mark>,
@@ -70,6 +72,7 @@ impl Entry {
             fetch: (None, None),
             moved_at: 0,
             heard_at: 0,
+            cut_at: None,
             since: 0,
             marks: BTreeSet::new(),
             ssh_only: false,

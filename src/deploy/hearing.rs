@@ -49,6 +49,8 @@ impl Coordinator {
                 }
             }
             Report::Hello(_)
+            | Report::Resumable { .. }
+            | Report::Resumed { .. }
             | Report::Log { .. }
             | Report::Releases { .. }
             | Report::Cleaned { .. }

@@ -214,6 +214,11 @@ impl Host {
         }
     }
 
+    /// One more attempt than was promised: this one was no host's fault.
+    pub(super) fn grant_attempt(&mut self) {
+        self.last_attempt += 1;
+    }
+
     fn fail(&mut self, failure: Failure, rules: Rules) -> Vec<Effect> {
         if !self.has_agent() {
             return Vec::new();

@@ -14,11 +14,14 @@ mod limit;
 mod links;
 mod muster;
 mod open;
+mod outage;
 mod plan;
 mod requests;
 mod retry;
 mod run;
 mod seen;
+mod sent;
+mod talk;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,10 @@ impl Coordinator {
     pub(super) fn watch(&mut self) {
         let median = self.median_rate();
         for id in self.ids() {
+            if self.hosts[id.index()].cut_at.is_some() {
+                // Nobody knows how it fares; whoever tries to come back to it knows when to give up.
+                continue;
+            }
             match self.hosts[id.index()].host.state().name() {
                 StateName::Fetching => self.watch_fetch(id, median),
                 StateName::Checking if self.packed.is_some() => self.watch_answer(id, Phase::Checking),

@@ -11,6 +11,8 @@ use crate::swarm::seeder::Seeder;
 use super::board::Board;
 use super::coordinator::Word;
 use super::run::Shared;
+use super::sent::{Joined, Sent};
+use super::talk::{Comeback, Talk, UNREACHED, come_back};
 
 /// Orders that wait for a host at most: metainfo is one order, and neighbours come and go by ones.
 pub(super) const DOS: usize = 64;
@@ -42,7 +44,7 @@ pub(super) struct Mouth {
 }
 
 impl Mouth {
-    async fn say(&self, word: Word) {
+    pub(super) async fn say(&self, word: Word) {
         // Nobody listens only when the run is over.
         let _ = self.words.send((self.host, self.attempt, word)).await;
     }
@@ -91,18 +93,34 @@ async fn attempt(
 ) -> Result<Vec<String>, Failure> {
     let Some(target) = shared.targets.get(mouth.host.index()) else { return Ok(Vec::new()) };
     let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
-    let session = session.map_err(|error| error.failure(Phase::Connecting))?;
+    let mut session = session.map_err(|error| error.failure(Phase::Connecting))?;
     tracing::debug!(host = %mouth.host, attempt = mouth.attempt, "logged in");
     mouth.say(Word::LoggedIn).await;
     let launch = session.launch(&shared.agents);
     let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
-    let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
+    let mut agent = launched.map_err(|error| error.failure(Phase::Launching))?;
     let uploaded = agent.uploaded_bytes;
     tracing::debug!(host = %mouth.host, attempt = mouth.attempt, uploaded, "the agent runs");
     mouth.say(Word::Launched { uploaded }).await;
-    let left = converse(shared, mouth, dos, &session, agent).await;
-    session.close().await;
-    left
+    let mut talk = Talk::begin(mouth.host, agent.hello.clone(), agent.sender()).await?;
+    loop {
+        let failure = match converse(shared, mouth, dos, &session, agent, &mut talk).await {
+            End::Left(left) => {
+                session.close().await;
+                return Ok(left);
+            }
+            End::Failed(failure) => {
+                session.close().await;
+                return Err(failure);
+            }
+            End::Cut(failure) => failure,
+        };
+        match come_back(shared, mouth, dos, &session, &mut talk, failure).await {
+            Comeback::Back(new) => (session, agent) = *new,
+            Comeback::Left => return Ok(vec![UNREACHED.to_owned()]),
+            Comeback::Failed(failure) => return Err(failure),
+        }
+    }
 }
 
 /// Does it, unless the host is to be left before it is done.
@@ -119,33 +137,50 @@ async fn unless_left<T>(dos: &mut mpsc::Receiver<Do>, work: impl Future<Output =
     }
 }
 
+/// How a connection to an agent came to its end.
+enum End {
+    /// The agent left, and could not remove these.
+    Left(Vec<String>),
+    /// The agent is gone.
+    Failed(Failure),
+    /// The connection is gone; the agent may not be.
+    Cut(Failure),
+}
+
 /// Carries orders to the agent and its reports back, until one of both ends it.
 async fn converse(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     mouth: &Mouth,
     dos: &mut mpsc::Receiver<Do>,
     session: &Session,
     mut agent: AgentProcess,
-) -> Result<Vec<String>, Failure> {
+    talk: &mut Talk,
+) -> End {
+    let Talk { sent, next, heard, port, .. } = talk;
     let keep_partial = {
         // Beside the reports, not between them: an agent that reads slowly must still be heard.
-        let orders = carry(shared, mouth, dos, session, agent.sender());
+        let orders = carry(shared, mouth, dos, session, agent.sender(), sent, next);
         tokio::pin!(orders);
         loop {
             tokio::select! {
                 says = agent.next() => match says {
-                    Ok(Some(says)) => mouth.pass_on(says).await,
-                    Ok(None) => return Err(gone(&mut agent).await),
-                    Err(error) => return Err(lost(&error, &agent)),
+                    Ok(Some(AgentSays::Report(Report::Resumable { port: at }))) => *port = Some(at),
+                    Ok(Some(says)) => {
+                        let numbered = matches!(&says, AgentSays::Report(report) if report.is_numbered());
+                        *heard += u64::from(numbered);
+                        mouth.pass_on(says).await;
+                    }
+                    Ok(None) => return gone(&mut agent).await,
+                    Err(error) => return End::Cut(lost(&error, &agent)),
                 },
                 ended = &mut orders => match ended {
                     Ok(keep_partial) => break keep_partial,
-                    Err(error) => return Err(lost(&error, &agent)),
+                    Err(error) => return End::Cut(lost(&error, &agent)),
                 },
             }
         }
     };
-    Ok(agent.leave(keep_partial).await.left)
+    End::Left(agent.leave(keep_partial).await.left)
 }
 
 /// Carries orders out until the host is to be left; says whether to keep what it has of the payload.
@@ -155,22 +190,25 @@ async fn carry(
     dos: &mut mpsc::Receiver<Do>,
     session: &Session,
     agent: AgentSender,
+    sent: &mut Sent,
+    next: &mut u64,
 ) -> Result<bool, SshError> {
-    let mut _feed = None;
+    let mut feed = None;
     loop {
+        while let Some(request) = sent.get(*next) {
+            agent.send(request).await?;
+            *next += 1;
+        }
+        if let Some(Joined { life, port, alone }) = sent.joined
+            && feed.is_none()
+            && let Some(seeder) = shared.seeder()
+        {
+            let task = feed_host(seeder, session.clone(), mouth.clone(), life, port, alone);
+            feed = Some(AbortOnDropHandle::new(tokio::spawn(task)));
+        }
         match dos.recv().await {
-            Some(Do::Send(request)) => agent.send(&request).await?,
-            Some(Do::Join { lines, fetch, port, alone }) => {
-                let life = fetch.life;
-                for line in lines.iter().chain([&Request::Fetch(fetch)]) {
-                    agent.send(line).await?;
-                }
-                _feed = shared.seeder().map(|seeder| {
-                    let task = feed_host(seeder, session.clone(), mouth.clone(), life, port, alone);
-                    AbortOnDropHandle::new(tokio::spawn(task))
-                });
-            }
             Some(Do::Leave { keep_partial }) => return Ok(keep_partial),
+            Some(order) => sent.take(order),
             None => return Ok(true),
         }
     }
@@ -218,10 +256,16 @@ fn lost(error: &SshError, agent: &AgentProcess) -> Failure {
     Failure { detail: agent.stderr(), ..error.failure(Phase::Fetching) }
 }
 
-async fn gone(agent: &mut AgentProcess) -> Failure {
-    let how = match agent.wait().await {
-        Exit::Unknown => "the connection to the agent closed".to_owned(),
-        exit => format!("the agent ended by itself ({exit})"),
+/// The end of the agent's stream. A process that ended says how; ssh itself ends with 255 when its connection does.
+async fn gone(agent: &mut AgentProcess) -> End {
+    let failure = |how, agent: &AgentProcess| Failure {
+        detail: agent.stderr(),
+        ..Failure::new(Phase::Fetching, FailureKind::Lost, how)
     };
-    Failure { detail: agent.stderr(), ..Failure::new(Phase::Fetching, FailureKind::Lost, how) }
+    match agent.wait().await {
+        Exit::Unknown | Exit::Code(255) => {
+            End::Cut(failure("the connection to the agent closed".to_owned(), agent))
+        }
+        exit => End::Failed(failure(format!("the agent ended by itself ({exit})"), agent)),
+    }
 }

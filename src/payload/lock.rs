@@ -37,6 +37,9 @@ struct Content {
     owner: LockOwner,
     /// The agent's process, in the words of its machine.
     process: Process,
+    /// The agent has lost its operator, and waits until its lease ends for it to come back.
+    #[serde(default)]
+    adrift: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,16 @@ struct Process {
 }
 
 impl LockGuard {
+    /// Says in the lock whether the agent has lost its operator: then another run may end it and take DEST over.
+    pub fn set_adrift(&mut self, adrift: bool) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.seek(SeekFrom::Start(0))?;
+        match read(file) {
+            Some(content) if content.adrift != adrift => write(file, &Content { adrift, ..content }),
+            _ => Ok(()),
+        }
+    }
+
     /// Frees DEST and says what could not be removed.
     pub fn release(mut self) -> io::Result<()> {
         self.free()
@@ -68,20 +81,23 @@ impl Drop for LockGuard {
     }
 }
 
-/// Takes the lock, and says whose dead lock it was. An older agent of the same run and host is ended; any other live owner keeps it.
+/// Takes the lock, and says whose dead lock it was. An older agent of the same run and host is ended, and so is one that has
+/// lost its operator; any other live owner keeps it.
 pub(super) fn take(
     path: &Path,
     dest: &Path,
     owner: &LockOwner,
 ) -> Result<(LockGuard, Option<LockOwner>), DestError> {
     let mut nameless_since = None;
-    let mut ended = None;
+    let mut ended: Option<(Instant, LockOwner)> = None;
     loop {
         if let Some(mut file) = try_lock(path).map_err(DestError::io("lock", path))? {
             let before = read(&mut file);
-            write(&mut file, owner).map_err(DestError::io("write", path))?;
+            let content = Content { owner: owner.clone(), process: Process::own(), adrift: false };
+            write(&mut file, &content).map_err(DestError::io("write", path))?;
             let guard = LockGuard { file: Some(file), path: path.to_owned() };
-            return Ok((guard, before.map(|content| content.owner)));
+            let ended = ended.map(|(_, owner)| owner);
+            return Ok((guard, before.map(|content| content.owner).or(ended)));
         }
         let Some(content) = File::open(path).ok().and_then(|mut file| read(&mut file)) else {
             let since = *nameless_since.get_or_insert_with(Instant::now);
@@ -92,14 +108,14 @@ pub(super) fn take(
             continue;
         };
         let older = content.owner.run == owner.run && content.owner.host == owner.host;
-        if !older || content.process == Process::own() || !content.process.is_here() {
+        if !(older || content.adrift) || content.process == Process::own() || !content.process.is_here() {
             return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
         }
-        let since = *ended.get_or_insert_with(|| {
+        let (since, _) = ended.get_or_insert_with(|| {
             content.process.signal(Signal::TERM);
             // One that was stopped must go on to hear it.
             content.process.signal(Signal::CONT);
-            Instant::now()
+            (Instant::now(), content.owner.clone())
         });
         if since.elapsed() > END_PATIENCE + KILL_PATIENCE {
             return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
@@ -143,9 +159,8 @@ fn read(file: &mut File) -> Option<Content> {
     serde_json::from_str(&text).ok()
 }
 
-fn write(file: &mut File, owner: &LockOwner) -> io::Result<()> {
-    let content = Content { owner: owner.clone(), process: Process::own() };
-    let text = serde_json::to_vec(&content)?;
+fn write(file: &mut File, content: &Content) -> io::Result<()> {
+    let text = serde_json::to_vec(content)?;
     file.seek(SeekFrom::Start(0))?;
     file.set_len(0)?;
     file.write_all(&text)

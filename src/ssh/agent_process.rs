@@ -1,17 +1,19 @@
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::{HEARTBEAT, Hello, Report, Request, decode, encode};
+use crate::control::{HEARTBEAT, Hello, MAX_LINE, Report, Request, decode, encode};
 
 use super::SshError;
 use super::lines::Lines;
-use super::process::{Exit, Reader, Stdin, wait};
+use super::process::{Exit, Reader, wait};
 use super::session::Inner;
 
 /// Requests on their way to an agent; a metainfo of some hundred kilobytes goes in parts of [`crate::control::MAX_LINE`].
@@ -86,7 +88,7 @@ impl AgentProcess {
     pub(super) fn new(
         host: &Arc<Inner>,
         hello: Hello,
-        stdin: Stdin,
+        stdin: impl AsyncWrite + Send + Unpin + 'static,
         lines: Lines<Reader>,
         stderr: Reader,
         exit: watch::Receiver<Option<Exit>>,
@@ -110,6 +112,18 @@ impl AgentProcess {
             exit,
             _tasks: tasks,
         }
+    }
+
+    /// An agent that was launched over another connection and is spoken with through a stream of this one.
+    pub(super) fn resumed<S>(host: &Arc<Inner>, hello: Hello, stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (input, output) = tokio::io::split(stream);
+        let (open, exit) = watch::channel(None);
+        let input = Box::new(UntilEnd { input, open: Some(open) });
+        let lines = Lines::new(input as Reader, MAX_LINE);
+        Self::new(host, hello, output, lines, Box::new(tokio::io::empty()), exit)
     }
 
     /// Sends requests from elsewhere.
@@ -181,9 +195,31 @@ impl AgentProcess {
     }
 }
 
+/// A stream that cannot say how the process at its end ended, only that it did.
+struct UntilEnd<R> {
+    input: R,
+    /// Dropped at the end.
+    open: Option<watch::Sender<Option<Exit>>>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for UntilEnd<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.input).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Err(_))) || read.is_ready() && buf.filled().len() == before {
+            self.open = None;
+        }
+        read
+    }
+}
+
 /// Writes requests, and a heartbeat where there are none, until the agent's process has ended.
 async fn write(
-    stdin: Stdin,
+    stdin: impl AsyncWrite + Unpin,
     requests: mpsc::Receiver<Option<Bytes>>,
     mut exit: watch::Receiver<Option<Exit>>,
 ) {
@@ -201,7 +237,7 @@ async fn write_requests(mut stdin: impl AsyncWrite + Unpin, mut requests: mpsc::
             Ok(Some(None) | None) => break,
             Err(_) => heartbeat.clone(),
         };
-        if stdin.write_all(&line).await.is_err() {
+        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
             return;
         }
     }

@@ -15,9 +15,9 @@ use super::jump::Lease;
 use super::pace::{Pace, PacedStream};
 
 /// A silent host is asked for a sign of life this often …
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// … and given up after so many questions without an answer.
+/// … and given up after so many questions without an answer: early enough to come back to its agent before its lease ends.
 pub(super) const KEEPALIVES: usize = 3;
 
 /// Messages of one channel on their way to its reader task. The task does nothing else, so that this fills only while it

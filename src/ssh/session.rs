@@ -3,8 +3,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use russh::ChannelOpenFailure;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::control::Hello;
 
 use super::SshError;
+use super::agent_process::AgentProcess;
 use super::channel::{Lane, run};
 use super::client::Shared;
 use super::connection::Connection;
@@ -89,6 +93,21 @@ impl Session {
     /// the agent as a pipe, once it has been launched. It ends with the session.
     pub async fn open_loopback(&self, port: u16) -> Result<Loopback, SshError> {
         self.inner.open_loopback(port).await
+    }
+
+    /// Speaks with an agent that was launched by an `earlier` session with the host, through a stream that leads to it.
+    pub fn resume<S>(&self, hello: Hello, stream: S) -> AgentProcess
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        AgentProcess::resumed(&self.inner, hello, stream)
+    }
+
+    /// Knows of the host what an `earlier` session with it has learnt: where its agent lies.
+    pub fn follow(&self, earlier: &Self) {
+        if let Some(path) = earlier.inner.agent_path.get() {
+            let _ = self.inner.agent_path.set(path.clone());
+        }
     }
 
     /// The connection has ended.
