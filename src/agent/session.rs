@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,7 @@ where
         outbox: Outbox::new(Box::new(output)),
         surroundings,
         door: None,
+        probes: JoinSet::new(),
         requests: 0,
         resumed: false,
         news_sender,
@@ -146,6 +148,7 @@ struct Session {
     outbox: Outbox<Output>,
     surroundings: Surroundings,
     door: Option<Door>,
+    probes: JoinSet<Report>,
     /// Numbered requests heard so far.
     requests: u64,
     /// Over another connection than the first.
@@ -184,6 +187,10 @@ impl Session {
                 outcome = finished(&mut self.job) => {
                     self.conclude(outcome);
                     self.next_job();
+                    Next::Go
+                }
+                Some(Ok(report)) = self.probes.join_next() => {
+                    self.outbox.push(report);
                     Next::Go
                 }
                 Some(report) = self.news.recv() => {
@@ -287,6 +294,10 @@ impl Session {
                     fetching.engine.set_rate(bytes_per_second);
                 }
             }
+            // Beside all else: a port that does not answer takes its time.
+            Request::Probe { peers } => {
+                self.probes.spawn(work::probe(peers));
+            }
             Request::Bye { keep_partial } => return Next::Leave { keep_partial },
             request if self.waiting.len() < MOST_WAITING => {
                 self.waiting.push_back(Todo::Answer(request));
@@ -348,9 +359,6 @@ impl Session {
             self.state.begin = Some(Arc::clone(&begin));
             let work = work::begin(begin, self.surroundings.clone());
             return Ok(Some(Box::pin(async { Outcome::Begun(work.await) })));
-        }
-        if let Request::Probe { peers } = request {
-            return Ok(Some(Box::pin(async { Outcome::Told(Ok(work::probe(peers).await)) })));
         }
         let place = self.place()?;
         let tag = self.state.begin.as_ref().map(|begin| begin.tag.clone()).unwrap_or_default();

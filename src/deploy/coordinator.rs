@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId};
 
 use super::barrier::{Barrier, BarrierRules};
@@ -8,6 +10,7 @@ use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summar
 use super::host::{Effect, Input, Rules, Way};
 use super::links::{LinkChange, Links};
 use super::muster::Muster;
+use super::reach::Reach;
 use super::seen::SeenRates;
 
 /// What the coordinator wants done. It does nothing by itself, so that a whole run can be tested without a socket.
@@ -19,7 +22,18 @@ pub(super) enum Order {
     Begin(HostId),
     /// Send metainfo and neighbours, and feed it from the seeder; `life` names its agent among those it had in this run,
     /// `alone` if no other host will ever reach it.
-    Join { host: HostId, life: u32, neighbours: Vec<Neighbour>, port: u16, alone: bool },
+    Join {
+        host: HostId,
+        life: u32,
+        neighbours: Vec<Neighbour>,
+        port: u16,
+        addresses: Vec<SocketAddr>,
+        alone: bool,
+    },
+    /// Ask which of these the host reaches.
+    Probe { host: HostId, peers: Vec<Neighbour> },
+    /// Tell the seeder whether a host has nobody else.
+    Alone { host: HostId, alone: bool },
     /// Tell of neighbours that came or went.
     Neighbours { host: HostId, add: Vec<Neighbour>, remove: Vec<HostId> },
     /// Unpack.
@@ -328,12 +342,15 @@ impl Coordinator {
         let entry = &self.hosts[id.index()];
         // Each attempt has an agent of its own, and the user's retries go on counting.
         let (life, port) = (entry.host.attempt, entry.port);
-        let me = Neighbour { id, life, addresses: entry.addresses.clone() };
+        let addresses = entry.addresses.clone();
+        let me = Neighbour { id, life, addresses: addresses.clone() };
         let changes = self.links.join(me);
         let neighbours = self.links.known(id);
+        self.hosts[id.index()].reach = Reach::default();
         let alone = !self.links.dealt(id).iter().any(|other| !self.hosts[other.index()].host.is_final());
-        self.orders.push(Order::Join { host: id, life, neighbours, port, alone });
+        self.orders.push(Order::Join { host: id, life, neighbours, port, addresses, alone });
         self.tell(changes);
+        self.probe(id);
     }
 
     fn unlink(&mut self, id: HostId) {

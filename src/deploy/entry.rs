@@ -5,6 +5,7 @@ use crate::control::Progress;
 
 use super::event::Mark;
 use super::host::Host;
+use super::reach::Reach;
 
 /// All that the coordinator knows of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub(super) addresses: Vec<SocketAddr>,
     /// Port on its loopback, for the seeder; 0 when unknown.
     pub(super) port: u16,
+    /// Which neighbours its agent reaches.
+    pub(super) reach: Reach,
     pub(super) progress: Progress,
     pub(super) reused: u64,
     /// Bytes that it lacked when it joined the swarm.
@@ -65,6 +68,7 @@ impl Entry {
             place: None,
             addresses: Vec::new(),
             port: 0,
+            reach: Reach::default(),
             progress: Progress::default(),
             reused: 0,
             to_fetch: 0,

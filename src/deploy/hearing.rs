@@ -37,6 +37,7 @@ impl Coordinator {
             }
             Report::Settled => self.step(id, Input::Settled),
             Report::Failed(failure) => self.failed(id, failure),
+            Report::Probed { open, closed } => self.probed(id, &open, &closed),
             Report::BadPiece { from, piece } => {
                 let sender = self.book.names.get(from.index()).map_or("the seeder", String::as_str);
                 let message = format!(
@@ -54,7 +55,6 @@ impl Coordinator {
             | Report::Log { .. }
             | Report::Releases { .. }
             | Report::Cleaned { .. }
-            | Report::Probed { .. }
             | Report::Bye { .. } => {}
         }
     }

@@ -90,6 +90,11 @@ impl Links {
         self.live(id).cloned().collect()
     }
 
+    /// A host of the swarm and where it is dialled.
+    pub(super) fn member(&self, id: HostId) -> Option<&Neighbour> {
+        self.members.get(id.index())?.as_ref()
+    }
+
     /// The neighbours of a host, whether they are in the swarm or not.
     pub(super) fn dealt(&self, id: HostId) -> &[HostId] {
         self.graph.neighbours(id)

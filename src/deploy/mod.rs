@@ -16,6 +16,7 @@ mod muster;
 mod open;
 mod outage;
 mod plan;
+mod reach;
 mod requests;
 mod retry;
 mod run;
@@ -26,6 +27,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod way;
 mod worker;
 
 pub use barrier::BarrierRules;

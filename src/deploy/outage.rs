@@ -3,7 +3,8 @@ use std::time::Duration;
 use crate::control::{HostId, LEASE, LogLevel, LogSource};
 use crate::units::format_duration;
 
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, Order};
+use super::event::Mark;
 
 /// With all connections lost it is our own network that is gone, and dials are made in vain; for so long they are not
 /// counted as attempts, milliseconds.
@@ -25,6 +26,10 @@ impl Coordinator {
     pub(super) fn back(&mut self, id: HostId) {
         let now = self.now;
         let entry = &mut self.hosts[id.index()];
+        if entry.marks.contains(&Mark::SshOnly) {
+            // Its new feed does not know.
+            self.orders.push(Order::Alone { host: id, alone: true });
+        }
         entry.moved_at = now;
         let cut_at = entry.cut_at.take().unwrap_or(now);
         let away = format_duration(Duration::from_millis(now.saturating_sub(cut_at)));

@@ -73,7 +73,7 @@ impl Requests {
         let rate_of = |host: HostId| plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named));
         Some(match order {
             Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
-            Order::Join { host, life, neighbours, port, alone } => {
+            Order::Join { host, life, neighbours, port, addresses, alone } => {
                 let fetch = Fetch {
                     info_hash: self.info_hash.clone(),
                     manifest: self.manifest.clone().unwrap_or_default(),
@@ -83,8 +83,9 @@ impl Requests {
                     neighbours,
                 };
                 let lines = Arc::clone(&self.metainfo);
-                vec![(host, Do::Join { lines, fetch: Box::new(fetch), port, alone })]
+                vec![(host, Do::Join { lines, fetch: Box::new(fetch), port, addresses, alone })]
             }
+            Order::Probe { host, peers } => one(host, Request::Probe { peers }),
             Order::Neighbours { host, add, remove } => one(host, Request::Neighbours { add, remove }),
             Order::Stage(host) => one(host, Request::Stage),
             Order::Before(host) => one(host, Request::Before { hook: plan.before.clone() }),
@@ -100,7 +101,11 @@ impl Requests {
             Order::Leave { host, keep_partial } => vec![(host, Do::Leave { keep_partial })],
             Order::Throttle(_) => all(&|host| Request::Rate { bytes_per_second: rate_of(host) }),
             Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
-            Order::Connect { .. } | Order::ThrottleSeeder(_) | Order::Emit(_) | Order::Finish => return None,
+            Order::Connect { .. }
+            | Order::Alone { .. }
+            | Order::ThrottleSeeder(_)
+            | Order::Emit(_)
+            | Order::Finish => return None,
         })
     }
 

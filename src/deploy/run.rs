@@ -398,6 +398,11 @@ impl Run {
                 Order::Emit(body) => self.emit(body).await,
                 Order::Connect { host, attempt } => self.connect(host, attempt),
                 Order::ThrottleSeeder(rate) => self.uplink.set_direction(Direction::Up, rate),
+                Order::Alone { host, alone } => {
+                    if let Some(seeder) = self.shared.seeder.get() {
+                        seeder.set_neighbours(host, !alone);
+                    }
+                }
                 Order::Finish => {}
                 order => self.order_agents(order),
             }

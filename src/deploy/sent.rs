@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::control::Request;
@@ -19,12 +20,14 @@ pub(super) struct Sent {
 }
 
 /// How the seeder finds an agent in the swarm.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Joined {
     /// Which life of the host's agent this is.
     pub(super) life: u32,
     /// Port of its engine on loopback.
     pub(super) port: u16,
+    /// Where other hosts dial it.
+    pub(super) addresses: Vec<SocketAddr>,
     /// No other host will ever reach it.
     pub(super) alone: bool,
 }
@@ -50,9 +53,9 @@ impl Sent {
     pub(super) fn take(&mut self, order: Do) {
         match order {
             Do::Send(request) => self.push(request),
-            Do::Join { lines, fetch, port, alone } => {
+            Do::Join { lines, fetch, port, addresses, alone } => {
                 self.push_all(&lines);
-                self.joined = Some(Joined { life: fetch.life, port, alone });
+                self.joined = Some(Joined { life: fetch.life, port, addresses, alone });
                 self.push(Request::Fetch(fetch));
             }
             // It has a word and a way of its own.

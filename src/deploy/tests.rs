@@ -2,6 +2,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report, Wait};
 
+mod network;
+
 use super::barrier::BarrierRules;
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};

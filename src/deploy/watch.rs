@@ -1,6 +1,6 @@
 use crate::control::{FailureKind, HostId, Phase};
 
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, Order};
 use super::event::{Mark, StateName};
 use crate::units::format_duration;
 
@@ -9,7 +9,8 @@ use std::time::Duration;
 /// A host that is asked to check, verify or unpack and says nothing for so long has lost its way, milliseconds.
 const ANSWER_MS: u64 = 120_000;
 
-/// A host without any link is said to live from SSH after so long, milliseconds: links need a moment.
+/// A host without any link is said to live from SSH after so long, milliseconds, if no probe said so before: links need a
+/// moment.
 const SSH_ONLY_MS: u64 = 5_000;
 
 /// A host that was not heard for so long cannot say why, milliseconds.
@@ -60,13 +61,17 @@ impl Coordinator {
             return self.fail(id, Phase::Fetching, FailureKind::Stalled, message);
         }
         let slow = age > SLOW_MS && entry.progress.down_rate > 0 && entry.progress.down_rate < median / 4;
-        let alone = age > SSH_ONLY_MS && entry.progress.peers == 0 && self.links.degree(id) > 0;
+        let linkless = entry.progress.peers == 0 && self.links.degree(id) > 0;
+        let alone = linkless && (age > SSH_ONLY_MS || self.is_cut_off(id));
         let stalled = idle > (self.book.stall_ms / 6).max(3_000);
         self.mark(id, Mark::Stalled, stalled, format!("no piece for {}: {cause}", seconds(idle)));
         self.mark(id, Mark::Slow, slow && !stalled, format!("under a quarter of the others' rate: {cause}"));
         let dark = self.now.saturating_sub(self.hosts[id.index()].heard_at) > 3_000;
         if !dark {
             self.hosts[id.index()].ssh_only |= alone;
+            if alone != self.hosts[id.index()].marks.contains(&Mark::SshOnly) {
+                self.orders.push(Order::Alone { host: id, alone });
+            }
             self.mark(id, Mark::SshOnly, alone, "no other host can be reached: fed through SSH".to_owned());
         }
     }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::coordinator::Word;
 use super::run::Shared;
 use super::sent::{Joined, Sent};
 use super::talk::{Comeback, Talk, UNREACHED, come_back};
+use super::way::{self, Way};
 
 /// Orders that wait for a host at most: metainfo is one order, and neighbours come and go by ones.
 pub(super) const DOS: usize = 64;
@@ -28,8 +30,8 @@ const FEED_SELDOM: Duration = Duration::from_secs(30);
 pub(super) enum Do {
     /// Send it to the agent.
     Send(Request),
-    /// Send these lines, then feed the host at the port of its loopback; `alone` if nobody else will.
-    Join { lines: Arc<Vec<Request>>, fetch: Box<Fetch>, port: u16, alone: bool },
+    /// Send these lines, then feed the host at the port of its loopback, or at its addresses; `alone` if nobody else will.
+    Join { lines: Arc<Vec<Request>>, fetch: Box<Fetch>, port: u16, addresses: Vec<SocketAddr>, alone: bool },
     /// Let the agent leave.
     Leave { keep_partial: bool },
 }
@@ -50,7 +52,15 @@ impl Mouth {
     }
 
     async fn warn(&self, message: String) {
-        let (level, source) = (LogLevel::Warn, LogSource::Murder);
+        self.log(LogLevel::Warn, message).await;
+    }
+
+    async fn note(&self, message: String) {
+        self.log(LogLevel::Debug, message).await;
+    }
+
+    async fn log(&self, level: LogLevel, message: String) {
+        let source = LogSource::Murder;
         self.say(Word::Said(Report::Log { level, source, message })).await;
     }
 
@@ -199,11 +209,11 @@ async fn carry(
             agent.send(request).await?;
             *next += 1;
         }
-        if let Some(Joined { life, port, alone }) = sent.joined
+        if let Some(joined) = &sent.joined
             && feed.is_none()
             && let Some(seeder) = shared.seeder()
         {
-            let task = feed_host(seeder, session.clone(), mouth.clone(), life, port, alone);
+            let task = feed_host(seeder, session.clone(), mouth.clone(), joined.clone());
             feed = Some(AbortOnDropHandle::new(tokio::spawn(task)));
         }
         match dos.recv().await {
@@ -215,27 +225,37 @@ async fn carry(
 }
 
 /// Keeps a way from the seeder to the host open until it is aborted.
-async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, life: u32, port: u16, alone: bool) {
-    let mut wait = FEED_AGAIN;
-    let mut warned = false;
+async fn feed_host(seeder: Arc<Seeder>, session: Session, mouth: Mouth, joined: Joined) {
+    let (mut wait, mut warned, mut direct) = (FEED_AGAIN, false, true);
+    let (host, life, has_neighbours) = (mouth.host, joined.life, !joined.alone);
     while !session.is_closed() {
-        match session.open_loopback(port).await {
-            Ok(stream) => {
-                let feed = seeder.feed(mouth.host, life, stream, !alone);
-                tracing::debug!(host = %mouth.host, port, alone, "fed");
-                feed.ended().await;
-                tracing::debug!(host = %mouth.host, bytes = feed.sent(), "the feed ended");
-                if feed.sent() > 0 {
-                    wait = FEED_AGAIN;
-                }
+        let feed = match way::open(&session, &joined, direct).await {
+            Ok(Way::Ssh(stream)) => Some(seeder.feed(host, life, stream, has_neighbours)),
+            Ok(Way::Direct(stream, round_trip)) => {
+                // One that leads nowhere is not tried twice.
+                direct = false;
+                let ms = round_trip.as_millis();
+                mouth
+                    .note(format!("it is {ms} ms away: fed at its swarm port, past the window of SSH"))
+                    .await;
+                Some(seeder.feed(host, life, stream, has_neighbours))
             }
             // The end of the connection is told where the agent is heard.
-            Err(SshError::Lost { .. }) => {}
+            Err(SshError::Lost { .. }) => None,
             Err(error) if !warned => {
                 warned = true;
-                mouth.warn(unfed(&error, alone)).await;
+                mouth.warn(unfed(&error, joined.alone)).await;
+                None
             }
-            Err(_) => {}
+            Err(_) => None,
+        };
+        if let Some(feed) = feed {
+            tracing::debug!(%host, port = joined.port, alone = joined.alone, "fed");
+            feed.ended().await;
+            tracing::debug!(%host, bytes = feed.sent(), "the feed ended");
+            if feed.sent() > 0 {
+                (wait, direct) = (FEED_AGAIN, true);
+            }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(FEED_SELDOM);

@@ -1,0 +1,73 @@
+use std::collections::BTreeSet;
+
+use crate::control::{HostId, LogLevel, LogSource};
+
+use super::coordinator::{Coordinator, Order};
+
+/// What a host's agent found when it dialled its neighbours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Whose port does not answer it.
+    blocked: BTreeSet<HostId>,
+    /// Whom it was asked to dial.
+    asked: BTreeSet<HostId>,
+    /// That it reaches nobody was said.
+    told: bool,
+}
+
+impl Coordinator {
+    /// Asks a host that came into the swarm which of its neighbours it reaches. Those that come later ask it.
+    pub(super) fn probe(&mut self, id: HostId) {
+        let peers = self.links.known(id);
+        for peer in &peers {
+            // What was found of its agent before this one is of no use.
+            let known = &mut self.hosts[peer.id.index()].reach;
+            known.blocked.remove(&id);
+            known.asked.remove(&id);
+        }
+        self.hosts[id.index()].reach.asked.extend(peers.iter().map(|peer| peer.id));
+        if !peers.is_empty() {
+            self.orders.push(Order::Probe { host: id, peers });
+        }
+    }
+
+    /// An agent dialled its neighbours. Where it got no answer the way back is tried, for one direction is enough.
+    pub(super) fn probed(&mut self, id: HostId, open: &[HostId], closed: &[(HostId, String)]) {
+        let reach = &mut self.hosts[id.index()].reach;
+        open.iter().for_each(|other| drop(reach.blocked.remove(other)));
+        reach.blocked.extend(closed.iter().map(|(other, _)| *other));
+        let Some((_, reason)) = closed.first() else { return };
+        for (other, _) in closed {
+            self.probe_back(*other, id);
+        }
+        for host in closed.iter().map(|(other, _)| *other).chain([id]) {
+            self.tell_cut_off(host, reason);
+        }
+    }
+
+    fn probe_back(&mut self, from: HostId, to: HostId) {
+        let Some(peer) = self.links.member(to).cloned() else { return };
+        let Some(entry) = self.hosts.get_mut(from.index()).filter(|entry| entry.agent) else { return };
+        if entry.reach.asked.insert(to) {
+            self.orders.push(Order::Probe { host: from, peers: vec![peer] });
+        }
+    }
+
+    /// A host that is not reached by any neighbour and reaches none is told of once, with what one of them got to hear.
+    fn tell_cut_off(&mut self, id: HostId, reason: &str) {
+        if self.is_cut_off(id) && !std::mem::replace(&mut self.hosts[id.index()].reach.told, true) {
+            let message = format!(
+                "port_blocked: no neighbour can be reached, nor reaches it ({reason}): it is fed through SSH alone; open the \
+                 swarm ports between the hosts (--ports) to spare this machine's uplink"
+            );
+            self.log(Some(id), LogLevel::Warn, LogSource::Murder, message);
+        }
+    }
+
+    /// Whether probes found no link of a host that works in either direction.
+    pub(super) fn is_cut_off(&self, id: HostId) -> bool {
+        let blocked = |from: HostId, to: HostId| self.hosts[from.index()].reach.blocked.contains(&to);
+        let peers = self.links.known(id);
+        !peers.is_empty() && peers.iter().all(|peer| blocked(id, peer.id) && blocked(peer.id, id))
+    }
+}
