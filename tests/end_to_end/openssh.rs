@@ -54,6 +54,31 @@ fn a_server_that_lets_nothing_in_beside_the_agent_is_told_and_lives_from_its_nei
 }
 
 #[test]
+fn agents_go_on_while_their_connections_are_cut_and_are_found_again() {
+    let Some(sshd) = Sshd::start(2, "") else { return };
+    let operator = sshd.operator();
+    tree::make(&operator.path("app"), 8 << 20);
+    // Cold agents are sent first; slow enough to be in the middle of the fetch then.
+    let mut run = operator.start(&["deploy", "app", "--tag", "v1", "--output", "json", "--rate", "1MiB/s"]);
+    run.until("progress", |progress| progress["done"].as_u64().unwrap() > 1 << 20);
+    (0..2).for_each(|host| sshd.cut(host));
+    let done = run.end().exits(0);
+    for (name, dest) in sshd.names().into_iter().zip(sshd.dests()) {
+        assert_active(&dest, "v1", &operator.path("app"));
+        assert_clean(&dest);
+        let attempts = done.of_type("host_state").into_iter().filter(|event| event["host"] == name);
+        assert!(attempts.into_iter().all(|event| event["attempt"] == 1), "none was begun anew");
+        let back = |log: &serde_json::Value| {
+            log["host"] == name && log["message"].as_str().unwrap().contains("connected again")
+        };
+        assert_eq!(done.of_type("log").into_iter().filter(|log| back(log)).count(), 1, "{name}");
+    }
+    let swarm = &done.finished()["swarm"];
+    let (bytes, sent) = (swarm["bytes"].as_u64().unwrap(), swarm["seeder_bytes"].as_u64().unwrap());
+    assert!(sent <= 2 * bytes, "{sent} bytes were sent of {bytes} to two hosts: it was not fetched again");
+}
+
+#[test]
 fn a_key_that_changed_is_refused_and_the_others_are_deployed_to() {
     let Some(sshd) = Sshd::start(2, "") else { return };
     let operator = sshd.operator();

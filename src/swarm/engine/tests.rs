@@ -15,6 +15,7 @@ use crate::swarm::pieces::Pieces;
 
 mod faults;
 mod interop;
+mod strangers;
 mod swarms;
 
 /// Long enough for the busiest machine.
