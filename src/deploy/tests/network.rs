@@ -103,3 +103,23 @@ fn dials_in_vain_use_up_no_attempt_while_all_connections_are_lost() {
     world.pass(60_000);
     assert_eq!(world.run.hosts[0].host.state().name(), StateName::Fetching);
 }
+
+#[test]
+fn a_lost_neighbour_is_told_to_be_gone_and_another_takes_its_place() {
+    let mut world = fetching(20);
+    let lost = HostId(5);
+    let before: Vec<HostId> = world.run.links.dealt(lost).to_vec();
+    assert_eq!(before.len(), 8);
+    world.orders.clear();
+    world.run.command(Command::Cancel(vec![lost]));
+    world.run_dry();
+    for host in before {
+        let told = |order: &Order| matches!(order, Order::Neighbours { host: at, remove, .. } if *at == host && remove.contains(&lost));
+        assert_eq!(world.order_of(told).len(), 1, "{host} is told");
+        let met = |order: &Order| matches!(order, Order::Neighbours { host: at, add, .. } if *at == host && !add.is_empty());
+        assert!(!world.order_of(met).is_empty() || world.run.links.degree(host) >= 7, "{host} meets another");
+        assert!(!world.run.links.dealt(host).contains(&lost));
+    }
+    let degrees: usize = world.run.ids().filter(|id| *id != lost).map(|id| world.run.links.degree(id)).sum();
+    assert!(degrees >= 19 * 8 - 4, "{degrees}: links are as many as before, or nearly");
+}
