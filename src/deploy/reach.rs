@@ -34,7 +34,9 @@ impl Coordinator {
     /// An agent dialled its neighbours. Where it got no answer the way back is tried, for one direction is enough.
     pub(super) fn probed(&mut self, id: HostId, open: &[HostId], closed: &[(HostId, String)]) {
         let reach = &mut self.hosts[id.index()].reach;
-        open.iter().for_each(|other| drop(reach.blocked.remove(other)));
+        for other in open {
+            reach.blocked.remove(other);
+        }
         reach.blocked.extend(closed.iter().map(|(other, _)| *other));
         let Some((_, reason)) = closed.first() else { return };
         for (other, _) in closed {
