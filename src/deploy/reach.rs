@@ -9,29 +9,33 @@ use super::coordinator::{Coordinator, Order};
 pub(super) struct Reach {
     /// Whose port does not answer it.
     blocked: BTreeSet<HostId>,
-    /// Whom it was asked to dial.
-    asked: BTreeSet<HostId>,
     /// That it reaches nobody was said.
     told: bool,
 }
 
 impl Coordinator {
-    /// Asks a host that came into the swarm which of its neighbours it reaches. Those that come later ask it.
+    /// Asks a host that came into the swarm which of its neighbours it reaches, and those whether they reach it: one
+    /// direction is enough for a link.
     pub(super) fn probe(&mut self, id: HostId) {
         let peers = self.links.known(id);
         for peer in &peers {
             // What was found of its agent before this one is of no use.
-            let known = &mut self.hosts[peer.id.index()].reach;
-            known.blocked.remove(&id);
-            known.asked.remove(&id);
+            self.hosts[peer.id.index()].reach.blocked.remove(&id);
+            self.probe_back(peer.id, id);
         }
-        self.hosts[id.index()].reach.asked.extend(peers.iter().map(|peer| peer.id));
         if !peers.is_empty() {
             self.orders.push(Order::Probe { host: id, peers });
         }
     }
 
-    /// An agent dialled its neighbours. Where it got no answer the way back is tried, for one direction is enough.
+    fn probe_back(&mut self, from: HostId, to: HostId) {
+        let Some(peer) = self.links.member(to).cloned() else { return };
+        if self.hosts[from.index()].agent {
+            self.orders.push(Order::Probe { host: from, peers: vec![peer] });
+        }
+    }
+
+    /// An agent dialled neighbours.
     pub(super) fn probed(&mut self, id: HostId, open: &[HostId], closed: &[(HostId, String)]) {
         let reach = &mut self.hosts[id.index()].reach;
         for other in open {
@@ -39,19 +43,8 @@ impl Coordinator {
         }
         reach.blocked.extend(closed.iter().map(|(other, _)| *other));
         let Some((_, reason)) = closed.first() else { return };
-        for (other, _) in closed {
-            self.probe_back(*other, id);
-        }
         for host in closed.iter().map(|(other, _)| *other).chain([id]) {
             self.tell_cut_off(host, reason);
-        }
-    }
-
-    fn probe_back(&mut self, from: HostId, to: HostId) {
-        let Some(peer) = self.links.member(to).cloned() else { return };
-        let Some(entry) = self.hosts.get_mut(from.index()).filter(|entry| entry.agent) else { return };
-        if entry.reach.asked.insert(to) {
-            self.orders.push(Order::Probe { host: from, peers: vec![peer] });
         }
     }
 

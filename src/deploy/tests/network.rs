@@ -46,10 +46,11 @@ impl World {
 #[test]
 fn a_host_that_no_probe_reaches_is_marked_before_it_stalls_and_told_to_the_seeder() {
     let mut world = fetching(3);
-    assert_eq!([world.probes_of(0), world.probes_of(1), world.probes_of(2)], [vec![], vec![0], vec![0, 1]]);
+    let mut asked = [world.probes_of(0), world.probes_of(1), world.probes_of(2)];
+    asked.iter_mut().for_each(|of| of.sort_unstable());
+    assert_eq!(asked, [[1, 2], [0, 2], [0, 1]], "both ends of each link, once");
     world.probed(1, &[0], &[]);
     world.probed(2, &[], &[0, 1]);
-    assert_eq!([world.probes_of(0), world.probes_of(1)], [vec![2], vec![0, 2]], "the way back is tried");
     world.probed(0, &[], &[2]);
     world.pass(250);
     assert_eq!(world.ssh_only(), Vec::<u32>::new(), "one way back may still be open");
