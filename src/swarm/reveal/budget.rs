@@ -3,12 +3,14 @@ use std::time::Duration;
 
 use crate::control::HostId;
 
-/// Pieces that may be on their way to all hosts together in any case: a MiB of the usual pieces. Fewer would leave the
-/// uplink idle between a host's HAVE and its next request.
-const LEAST: usize = 16;
+/// Pieces that may be on their way to all hosts together in any case: half a MiB of the usual pieces. Fewer would leave
+/// the uplink idle between a host's HAVE and its next request.
+const LEAST: usize = 8;
 
 /// And as a share of all pieces. While so many are on their way, the last of them waits for so much of the whole time.
-const SHARE: u32 = 32;
+/// Simulated with 300 hosts of 50 Mbit/s and 32 MiB: 63 % of the fluid limit without a bound, 76 % with 16 pieces, 84 %
+/// with 8; with 100 hosts 84 %, 89 % and 92 %.
+const SHARE: u32 = 64;
 
 /// A loan that takes so many times as long as loans usually do is no measure any more: its host is slow.
 const OVERDUE: f64 = 3.0;

@@ -24,8 +24,8 @@ const SLOW: f64 = 3.0;
 /// How much a new loan counts in what loans usually take.
 const NEWS: f64 = 0.1;
 
-/// How long loans are taken to need before one was paid back, seconds: 16 of 64 KiB at 4 Mbit/s.
-const FIRST_LOAN: f64 = 2.0;
+/// How long loans are taken to need before one was paid back, seconds: 8 of 64 KiB at 4 Mbit/s.
+const FIRST_LOAN: f64 = 1.0;
 
 /// Time for which the swarm is left to itself when every piece is out, as a share of the time that this took. Simulated
 /// on equal links, pieces sent again in that time cost 5 to 7 % of a copy and bring nothing.
