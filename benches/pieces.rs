@@ -95,6 +95,7 @@ fn hashing(mib: u64) -> Outcome<()> {
         cache_dir: folder.path().join("cache"),
         piece_length: Some(PIECE),
         hosts: 16,
+        bases: Vec::new(),
     };
     let pack = || Ok(pack(&file, &options, &|_, _| ControlFlow::Continue(()))?.remove()?);
     let ((), packed) = best(bytes, pack)?;

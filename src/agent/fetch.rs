@@ -39,10 +39,10 @@ impl PieceStore for Store {
     }
 }
 
-/// How a fetch stands while what is left of an earlier attempt is read and hashed.
-pub(super) fn opening(total: u64) -> Box<Progress> {
+/// How a fetch stands while what is left of an earlier attempt, or of an earlier release, is read and hashed.
+pub(super) fn opening(done: u64, total: u64) -> Box<Progress> {
     let wait = Some(Wait { disk: 100, ..Wait::default() });
-    Box::new(Progress { total, wait, ..Progress::default() })
+    Box::new(Progress { done, total, wait, ..Progress::default() })
 }
 
 /// A host's part in the swarm.

@@ -4,6 +4,7 @@ mod fetch;
 mod hook;
 mod lines;
 mod listen;
+mod parts;
 mod pipe;
 mod resume;
 mod session;

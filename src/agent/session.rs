@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,14 +15,15 @@ use crate::control::{
     Begin, Failure, FailureKind, Fetch, Hello, HostId, LEASE, LogLevel, LogSource, Neighbour, Phase, Present,
     Release, Report, Request, RunKey, VERSION, decode,
 };
-use crate::payload::{Artifact, Dest, LockGuard, PartialStore, io_kind, now_ms};
+use crate::payload::{Artifact, Dest, LockGuard, MOST_BASES, MOST_RECIPE, io_kind, now_ms};
 use crate::swarm::engine::{EngineError, Event};
 
 use super::fetch::{Fetching, next_event, opening};
 use super::lines::{Lines, Outbox, shortened};
 use super::listen::Listening;
+use super::parts::Parts;
 use super::resume::{Door, Input, Output, Return, next_return};
-use super::work::{self, Activation, Begun, Place, blocking};
+use super::work::{self, Activation, Begun, Opened, Opening, Place, blocking};
 
 /// Requests that wait for the one before; an operator sends the next when it has heard of the last.
 const MOST_WAITING: usize = 16;
@@ -97,7 +96,7 @@ enum Todo {
 /// What came of a job.
 enum Outcome {
     Begun(Result<Begun, Failure>),
-    Opened(Result<(Arc<PartialStore>, Box<Fetch>), Failure>),
+    Opened(Result<Opened, Failure>),
     Verified(Result<Arc<Artifact>, Failure>),
     Staged(Result<(), Failure>),
     /// Anything that changes nothing here: its answer.
@@ -112,14 +111,16 @@ struct State {
     guard: Option<LockGuard>,
     listening: Option<Listening>,
     present: Option<Present>,
-    info: Vec<u8>,
-    info_total: usize,
+    info: Parts,
+    recipe: Parts,
+    /// Recipes that came whole.
+    recipes: Vec<Vec<u8>>,
     rate: Option<Option<u64>>,
     /// Neighbours that came before the engine was there.
     neighbours: Vec<Neighbour>,
     manifest: String,
-    /// Bytes of the artifact whose partial data are being opened.
-    opening: Option<u64>,
+    /// Bytes done and in all of the artifact whose partial data are being opened.
+    opening: Option<(Arc<AtomicU64>, u64)>,
     fetching: Option<Fetching>,
     artifact: Option<Arc<Artifact>>,
     unpacking: Option<Unpacking>,
@@ -286,7 +287,12 @@ impl Session {
             Request::Heartbeat | Request::Resume { .. } => {}
             Request::Resumable { id, key } => self.open_door(id, key),
             Request::Lease { seconds } => self.lease = Duration::from_secs(seconds),
-            Request::Metainfo { total, data } => self.metainfo(total, &data),
+            Request::Metainfo { total, data } => {
+                if !self.state.info.add(total, &data, MOST_METAINFO) {
+                    self.fail(self.fault("the metainfo came broken"));
+                }
+            }
+            Request::Recipe { total, data } => self.recipe(total, &data),
             Request::Neighbours { add, remove } => self.neighbours(add, &remove),
             Request::Rate { bytes_per_second } => {
                 self.state.rate = Some(bytes_per_second);
@@ -308,18 +314,16 @@ impl Session {
         Next::Go
     }
 
-    fn metainfo(&mut self, total: u64, data: &str) {
-        let total = usize::try_from(total).unwrap_or(usize::MAX);
+    /// One too many is not used.
+    fn recipe(&mut self, total: u64, data: &str) {
         let state = &mut self.state;
-        if state.info_total != total || state.info.len() >= total {
-            state.info.clear();
-            state.info_total = total;
+        if !state.recipe.add(total, data, MOST_RECIPE) {
+            return self.fail(self.fault("a recipe came broken"));
         }
-        match STANDARD.decode(data) {
-            Ok(part) if total <= MOST_METAINFO && state.info.len() + part.len() <= total => {
-                state.info.extend(part);
-            }
-            _ => self.fail(self.fault("the metainfo came broken")),
+        if state.recipes.len() < MOST_BASES
+            && let Some(recipe) = state.recipe.take_whole()
+        {
+            state.recipes.push(recipe);
         }
     }
 
@@ -392,10 +396,13 @@ impl Session {
         if self.state.fetching.is_some() || self.state.listening.is_none() {
             return Err(self.fault("fetch came twice, or for a release that is there"));
         }
-        let info = std::mem::take(&mut self.state.info);
         self.state.manifest.clone_from(&fetch.manifest);
-        self.state.opening = self.state.begin.as_ref().map(|begin| begin.packed_bytes);
-        let work = work::open(dest, tag, info, fetch);
+        let done = Arc::new(AtomicU64::new(0));
+        let total = self.state.begin.as_ref().map_or(0, |begin| begin.packed_bytes);
+        self.state.opening = Some((Arc::clone(&done), total));
+        let info = self.state.info.take();
+        let recipes = std::mem::take(&mut self.state.recipes);
+        let work = work::open(Opening { dest, tag, info, recipes, fetch, done, cancel: self.cancel.clone() });
         Ok(Box::pin(async { Outcome::Opened(work.await) }))
     }
 
@@ -423,7 +430,7 @@ impl Session {
         self.state.opening = None;
         let failed = match outcome {
             Outcome::Begun(Ok(begun)) => return self.begun(begun),
-            Outcome::Opened(Ok((store, fetch))) => self.join_swarm(store, *fetch).err(),
+            Outcome::Opened(Ok(opened)) => self.join_swarm(opened).err(),
             Outcome::Verified(Ok(artifact)) => {
                 self.state.artifact = Some(artifact);
                 self.outbox.push(Report::Verified);
@@ -468,7 +475,8 @@ impl Session {
         self.outbox.push(Report::Checked(begun.checked));
     }
 
-    fn join_swarm(&mut self, store: Arc<PartialStore>, mut fetch: Fetch) -> Result<(), Failure> {
+    fn join_swarm(&mut self, opened: Opened) -> Result<(), Failure> {
+        let Opened { store, mut fetch, reused } = opened;
         let done = store.kept_bytes();
         let me = self.state.begin.as_ref().map_or(HostId(0), |begin| begin.id);
         fetch.rate = self.state.rate.unwrap_or(fetch.rate);
@@ -481,7 +489,7 @@ impl Session {
         })?;
         fetching.engine.set_neighbours(std::mem::take(&mut self.state.neighbours), &[]);
         self.state.fetching = Some(fetching);
-        self.outbox.push(Report::Joined { done, reused: 0 });
+        self.outbox.push(Report::Joined { done, reused });
         Ok(())
     }
 
@@ -502,8 +510,8 @@ impl Session {
     }
 
     fn tell_progress(&mut self) {
-        if let Some(total) = self.state.opening {
-            self.outbox.push(Report::Progress(opening(total)));
+        if let Some((done, total)) = &self.state.opening {
+            self.outbox.push(Report::Progress(opening(done.load(Ordering::Relaxed), *total)));
         }
         if let Some(progress) = self.state.fetching.as_mut().and_then(Fetching::news) {
             self.outbox.push(Report::Progress(progress));

@@ -239,6 +239,7 @@ fn payload(text: &str) -> Payload {
         cache_dir: cache.path().to_owned(),
         piece_length: None,
         hosts: 1,
+        bases: Vec::new(),
     };
     let packed = pack(source.path(), &options, &|_, _| ControlFlow::Continue(())).unwrap();
     Payload { _folders: [source, cache], packed }

@@ -16,7 +16,7 @@ use crate::control::{
     Phase, Present, Report, VERSION,
 };
 use crate::payload::{
-    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, check_tag, from_hex, now_ms,
+    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, Recipe, check_tag, from_hex, now_ms,
 };
 
 use super::hook::{HookEnd, HookPlace, run_hook};
@@ -145,24 +145,58 @@ fn check(begin: &Begin, durable: bool) -> Result<Begun, DestError> {
         addresses: Vec::new(),
         port: 0,
         took_over,
+        holdings: if present == Present::Absent { dest.holdings() } else { Vec::new() },
     };
     Ok(Begun { dest, guard, listening: None, checked: Box::new(checked), warnings: Vec::new() })
 }
 
-/// Opens the partial data for a metainfo that came over SSH.
-pub(super) async fn open(
-    dest: Dest,
-    tag: String,
-    info: Vec<u8>,
-    fetch: Box<Fetch>,
-) -> Result<(Arc<PartialStore>, Box<Fetch>), Failure> {
+/// What is needed to open the partial data of a release.
+pub(super) struct Opening {
+    pub(super) dest: Dest,
+    pub(super) tag: String,
+    /// The metainfo that came over SSH.
+    pub(super) info: Vec<u8>,
+    /// How to make pieces from releases that are here.
+    pub(super) recipes: Vec<Vec<u8>>,
+    pub(super) fetch: Box<Fetch>,
+    /// Bytes of verified pieces so far, kept up to date.
+    pub(super) done: Arc<AtomicU64>,
+    pub(super) cancel: CancellationToken,
+}
+
+/// Partial data with all that is on this host already.
+pub(super) struct Opened {
+    pub(super) store: Arc<PartialStore>,
+    pub(super) fetch: Box<Fetch>,
+    /// Bytes made from releases that are here.
+    pub(super) reused: u64,
+}
+
+/// Opens the partial data for a metainfo, and makes what can be made of it from releases that are here.
+pub(super) async fn open(opening: Opening) -> Result<Opened, Failure> {
+    let Opening { dest, tag, info, recipes, fetch, done, cancel } = opening;
     let wrong = |message: String| Failure::new(Phase::Fetching, FailureKind::Internal, message);
     let metainfo = Metainfo::parse(&info).map_err(|error| wrong(error.to_string()))?;
     if from_hex(&fetch.info_hash) != Some(metainfo.info_hash) {
         return Err(wrong("the metainfo is not that of the named info-hash".to_owned()));
     }
-    let store = blocking(Phase::Fetching, move || dest.partial(&tag, Arc::new(metainfo), &mut |_, _| {}));
-    Ok((Arc::new(store.await?), fetch))
+    let recipes = recipes.iter().map(|recipe| Recipe::from_bytes(recipe)).collect::<Result<Vec<_>, _>>();
+    let recipes = recipes.map_err(|error| wrong(error.to_string()))?;
+    blocking(Phase::Fetching, move || {
+        let mut told = |bytes| done.store(bytes, Ordering::Relaxed);
+        let mut store = dest.partial(&tag, Arc::new(metainfo), &mut told)?;
+        let kept = store.kept_bytes();
+        let mut reused = 0;
+        for recipe in &recipes {
+            let before = kept + reused;
+            reused += dest.restore(&mut store, recipe, &mut |bytes| {
+                told(before + bytes);
+                if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        Ok(Opened { store: Arc::new(store), fetch, reused })
+    })
+    .await
 }
 
 /// Whether the artifact that came is the one that was named over SSH.

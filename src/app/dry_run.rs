@@ -53,6 +53,12 @@ fn words(plan: &DeployPlan, setup: &Setup, survey: &Survey) -> String {
         many => format!("{} folders, the first {}", many.len(), many.first().unwrap_or(&"")),
     };
     line("release", format!("{} below {below}", plan.tag));
+    if !plan.pack.bases.is_empty() {
+        line(
+            "reuse",
+            "hosts take what did not change since the last release from their own disks".to_owned(),
+        );
+    }
     line("then", activation(plan));
     if let Some(open) = &plan.open {
         let port = open.port.map_or_else(|| "a free port".to_owned(), |port| format!("port {port}"));

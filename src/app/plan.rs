@@ -32,6 +32,8 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
     let tag = options.tag.clone().unwrap_or_else(|| journal::compact(now));
     payload::check_tag(&tag).map_err(|error| AppError::Config(error.to_string()))?;
     let run = RunId(format!("{}-{:04x}", journal::compact(now), fastrand::u16(..)));
+    let places = setup.hosts.iter().filter_map(|host| Some((host.name.as_str(), host.dest.as_deref()?)));
+    let bases = journal::bases(&paths.runs(), &tag, &places.collect());
     let hooks = &setup.inventory.hooks;
     let line = |command: &Option<String>| {
         let command = command.clone().filter(|_| options.hooks)?;
@@ -52,7 +54,7 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
             port: options.open_port,
             scratch: occasion.cache.clone(),
         }),
-        pack: pack_options(setup, occasion.cache)?,
+        pack: PackOptions { bases, ..pack_options(setup, occasion.cache)? },
         barrier: barrier(setup),
         before: line(&hooks.before_activate),
         after: line(&hooks.after_activate),
@@ -94,6 +96,7 @@ fn pack_options(setup: &Setup, cache_dir: PathBuf) -> Result<PackOptions, AppErr
         cache_dir,
         piece_length: None,
         hosts: setup.hosts.len(),
+        bases: Vec::new(),
     })
 }
 

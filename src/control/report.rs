@@ -28,7 +28,7 @@ pub enum Report {
     Joined {
         /// Bytes in verified pieces.
         done: u64,
-        /// Of these, bytes taken from an earlier release.
+        /// Of these, bytes that were made from earlier releases just now.
         reused: u64,
     },
     /// How the fetch goes: at most once a second while it changes, and every two seconds while it stands still, so that
@@ -158,6 +158,9 @@ pub struct Checked {
     pub port: u16,
     /// A dead run's lock that was taken over.
     pub took_over: Option<LockOwner>,
+    /// SHA-256 of the manifests of releases on the host, hex, the newest first; empty when nothing is to be fetched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holdings: Vec<String>,
 }
 
 /// What stands under a tag on a host.

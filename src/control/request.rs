@@ -17,6 +17,14 @@ pub enum Request {
         /// This part, base64 of at most 45,000 bytes.
         data: String,
     },
+    /// A part of what says how to make pieces from a release that the host holds (a [`crate::payload::Recipe`]), in order; more than one
+    /// may come, one after the other. No answer.
+    Recipe {
+        /// Length of the whole, bytes.
+        total: u64,
+        /// This part, base64 of at most 45,000 bytes.
+        data: String,
+    },
     /// Join the swarm with the metainfo sent before. Answered by `joined`, then `progress`, at last `verified`.
     Fetch(Box<Fetch>),
     /// Peers that can be dialled from now on, and such as are gone; no answer.

@@ -26,6 +26,7 @@ pub(super) enum Order {
         host: HostId,
         life: u32,
         neighbours: Vec<Neighbour>,
+        holdings: Vec<String>,
         port: u16,
         addresses: Vec<SocketAddr>,
         alone: bool,
@@ -348,7 +349,8 @@ impl Coordinator {
         let neighbours = self.links.known(id);
         self.hosts[id.index()].reach = Reach::default();
         let alone = !self.links.dealt(id).iter().any(|other| !self.hosts[other.index()].host.is_final());
-        self.orders.push(Order::Join { host: id, life, neighbours, port, addresses, alone });
+        let holdings = std::mem::take(&mut self.hosts[id.index()].holdings);
+        self.orders.push(Order::Join { host: id, life, neighbours, holdings, port, addresses, alone });
         self.tell(changes);
         self.probe(id);
     }

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) port: u16,
     /// Which neighbours its agent reaches.
     pub(super) reach: Reach,
+    /// Manifests of the releases on it, hex, until it joins the swarm.
+    pub(super) holdings: Vec<String>,
     pub(super) progress: Progress,
     pub(super) reused: u64,
     /// Bytes that it lacked when it joined the swarm.
@@ -69,6 +71,7 @@ impl Entry {
             addresses: Vec::new(),
             port: 0,
             reach: Reach::default(),
+            holdings: Vec::new(),
             progress: Progress::default(),
             reused: 0,
             to_fetch: 0,

@@ -12,7 +12,9 @@ impl Coordinator {
         match report {
             Report::Checked(checked) => self.checked(id, *checked),
             Report::Joined { done, reused } => {
+                let now = self.now;
                 let entry = &mut self.hosts[id.index()];
+                entry.moved_at = now;
                 entry.reused += reused;
                 entry.progress.done = done;
                 entry.progress.total = self.packed.as_ref().map_or(0, |info| info.packed_bytes);
@@ -75,6 +77,7 @@ impl Coordinator {
         entry.past_gate = true;
         entry.place = Some(checked.place);
         entry.port = checked.port;
+        entry.holdings = checked.holdings;
         entry.addresses =
             checked.addresses.iter().map(|address| SocketAddr::new(*address, checked.port)).collect();
         self.ready(id, checked.present);

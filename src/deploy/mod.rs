@@ -38,5 +38,5 @@ pub use event::{
 };
 pub use limit::{Binding, FluidLimit, LinkRate, least_seconds};
 pub use open::OpenPlan;
-pub use plan::DeployPlan;
+pub use plan::{DeployPlan, MANIFEST};
 pub use run::{RunHandle, start};

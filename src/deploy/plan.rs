@@ -64,6 +64,9 @@ pub struct DeployPlan {
     pub linger: bool,
 }
 
+/// Name of the file with the release's manifest in the folder of a run, as [`crate::payload::Manifest::save`] leaves it.
+pub const MANIFEST: &str = "manifest.zst";
+
 impl DeployPlan {
     /// Whether anything is shipped.
     pub fn ships(&self) -> bool {

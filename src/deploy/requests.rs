@@ -13,12 +13,14 @@ use super::coordinator::Order;
 use super::plan::DeployPlan;
 use super::worker::Do;
 
-/// Bytes of metainfo in one line: 60,000 in base64, below [`crate::control::MAX_LINE`].
-const METAINFO_CHUNK: usize = 45_000;
+/// Bytes of a part in one line: 60,000 in base64, below [`crate::control::MAX_LINE`].
+const CHUNK: usize = 45_000;
 
 /// What agents are asked, made from the plan and the packed payload.
 pub(super) struct Requests {
     metainfo: Arc<Vec<Request>>,
+    /// By the manifest of the release that a host must hold, hex.
+    recipes: Vec<(String, Arc<Vec<Request>>)>,
     info_hash: String,
     manifest: Option<String>,
     bytes: u64,
@@ -29,14 +31,15 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn new(packed: &Packed, key: RunKey) -> Self {
-        let info = &packed.metainfo.info_bytes;
-        let total = info.len() as u64;
-        let metainfo = info
-            .chunks(METAINFO_CHUNK)
-            .map(|chunk| Request::Metainfo { total, data: STANDARD.encode(chunk) })
-            .collect();
+        let metainfo = parts(&packed.metainfo.info_bytes, |total, data| Request::Metainfo { total, data });
+        let recipes = packed.recipes.iter().filter_map(|recipe| {
+            // Without one the host is sent all, as any other.
+            let bytes = recipe.to_bytes().ok()??;
+            Some((recipe.base_hex(), parts(&bytes, |total, data| Request::Recipe { total, data })))
+        });
         Self {
-            metainfo: Arc::new(metainfo),
+            metainfo,
+            recipes: recipes.collect(),
             info_hash: hex(&packed.metainfo.info_hash),
             manifest: Some(hex(&packed.manifest_hash)),
             bytes: packed.bytes,
@@ -50,6 +53,7 @@ impl Requests {
     pub(super) fn of_no_payload() -> Self {
         Self {
             metainfo: Arc::default(),
+            recipes: Vec::new(),
             info_hash: String::new(),
             manifest: None,
             bytes: 0,
@@ -73,7 +77,7 @@ impl Requests {
         let rate_of = |host: HostId| plan.hosts.get(host.index()).and_then(|named| plan.rate_of(named));
         Some(match order {
             Order::Begin(host) => one(host, Request::Begin(Box::new(self.begin(plan, host)))),
-            Order::Join { host, life, neighbours, port, addresses, alone } => {
+            Order::Join { host, life, neighbours, holdings, port, addresses, alone } => {
                 let fetch = Fetch {
                     info_hash: self.info_hash.clone(),
                     manifest: self.manifest.clone().unwrap_or_default(),
@@ -82,7 +86,9 @@ impl Requests {
                     rate: rate_of(host),
                     neighbours,
                 };
-                let lines = Arc::clone(&self.metainfo);
+                let held = self.recipes.iter().filter(|(base, _)| holdings.contains(base));
+                let lines =
+                    [&self.metainfo].into_iter().chain(held.map(|(_, lines)| lines)).cloned().collect();
                 vec![(host, Do::Join { lines, fetch: Box::new(fetch), port, addresses, alone })]
             }
             Order::Probe { host, peers } => one(host, Request::Probe { peers }),
@@ -131,6 +137,12 @@ impl Requests {
             swarm: host.and_then(|host| host.swarm.clone()),
         }
     }
+}
+
+/// Something too long for a line, in parts.
+fn parts(bytes: &[u8], request: impl Fn(u64, String) -> Request) -> Arc<Vec<Request>> {
+    let total = bytes.len() as u64;
+    Arc::new(bytes.chunks(CHUNK).map(|chunk| request(total, STANDARD.encode(chunk))).collect())
 }
 
 /// How SSH reaches a host of the inventory.

@@ -23,7 +23,7 @@ use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
 use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
 use super::limit::{LinkRate, least_seconds};
-use super::plan::DeployPlan;
+use super::plan::{DeployPlan, MANIFEST};
 use super::requests::Requests;
 use super::worker::{DOS, Do, Mouth, work};
 
@@ -219,12 +219,19 @@ impl Run {
             return (packing, packed);
         }
         let (payload, options) = (self.plan.payload.clone(), self.plan.pack.clone());
+        let manifest = self.plan.folder.join(MANIFEST);
         tokio::task::spawn_blocking(move || {
             let outcome = pack(&payload, &options, &|done, total| match progress.try_send((done, total)) {
                 // Latest wins: a face that is behind misses a step, and nothing else.
                 Ok(()) | Err(TrySendError::Full(_)) => ControlFlow::Continue(()),
                 Err(TrySendError::Closed(_)) => ControlFlow::Break(()),
             });
+            if let Ok(packed) = &outcome
+                && let Err(error) = packed.manifest.save(&manifest)
+            {
+                // Only later releases miss it, and are sent whole.
+                tracing::debug!("cannot write {}: {error}", manifest.display());
+            }
             let _ = done.send(outcome);
         });
         (packing, packed)

@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::control::Request;
 
 use super::worker::Do;
@@ -15,8 +17,10 @@ pub(super) struct Sent {
     kept: VecDeque<Kept>,
     /// Number of the first of them.
     from: u64,
-    /// Once it has joined the swarm.
+    /// Once it was asked to join the swarm.
     pub(super) joined: Option<Joined>,
+    /// Cancelled when it says that it has.
+    pub(super) in_swarm: CancellationToken,
 }
 
 /// How the seeder finds an agent in the swarm.
@@ -54,7 +58,7 @@ impl Sent {
         match order {
             Do::Send(request) => self.push(request),
             Do::Join { lines, fetch, port, addresses, alone } => {
-                self.push_all(&lines);
+                lines.iter().for_each(|lines| self.push_all(lines));
                 self.joined = Some(Joined { life: fetch.life, port, addresses, alone });
                 self.push(Request::Fetch(fetch));
             }

@@ -132,6 +132,7 @@ impl World {
                     addresses: vec![],
                     port: 1,
                     took_over: None,
+                    holdings: vec![],
                 };
                 self.say(host, Word::Said(Report::Checked(Box::new(checked))));
             }
@@ -392,6 +393,7 @@ fn two_names_of_one_place_are_found() {
                 addresses: vec![],
                 port: 1,
                 took_over: None,
+                holdings: vec![],
             };
             world.say(host, Word::Said(Report::Checked(Box::new(checked))));
         }

@@ -30,8 +30,14 @@ const FEED_SELDOM: Duration = Duration::from_secs(30);
 pub(super) enum Do {
     /// Send it to the agent.
     Send(Request),
-    /// Send these lines, then feed the host at the port of its loopback, or at its addresses; `alone` if nobody else will.
-    Join { lines: Arc<Vec<Request>>, fetch: Box<Fetch>, port: u16, addresses: Vec<SocketAddr>, alone: bool },
+    /// Send these lines, then, when it is in the swarm, feed the host at the port of its loopback, or at its addresses; `alone` if nobody else will.
+    Join {
+        lines: Vec<Arc<Vec<Request>>>,
+        fetch: Box<Fetch>,
+        port: u16,
+        addresses: Vec<SocketAddr>,
+        alone: bool,
+    },
     /// Let the agent leave.
     Leave { keep_partial: bool },
 }
@@ -167,6 +173,7 @@ async fn converse(
     talk: &mut Talk,
 ) -> End {
     let Talk { sent, next, heard, port, .. } = talk;
+    let in_swarm = sent.in_swarm.clone();
     let keep_partial = {
         // Beside the reports, not between them: an agent that reads slowly must still be heard.
         let orders = carry(shared, mouth, dos, session, agent.sender(), sent, next);
@@ -178,6 +185,9 @@ async fn converse(
                     Ok(Some(says)) => {
                         let numbered = matches!(&says, AgentSays::Report(report) if report.is_numbered());
                         *heard += u64::from(numbered);
+                        if matches!(says, AgentSays::Report(Report::Joined { .. })) {
+                            in_swarm.cancel();
+                        }
                         mouth.pass_on(says).await;
                     }
                     Ok(None) => return gone(&mut agent).await,
@@ -214,7 +224,12 @@ async fn carry(
             && let Some(seeder) = shared.seeder()
         {
             let task = feed_host(seeder, session.clone(), mouth.clone(), joined.clone());
-            feed = Some(AbortOnDropHandle::new(tokio::spawn(task)));
+            let in_swarm = sent.in_swarm.clone();
+            feed = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                // It may read what it has for minutes; a dial would run out of time.
+                in_swarm.cancelled().await;
+                task.await;
+            })));
         }
         match dos.recv().await {
             Some(Do::Leave { keep_partial }) => return Ok(keep_partial),

@@ -60,7 +60,7 @@ pub enum Which {
 }
 
 impl Which {
-    fn holds(self, status: &Status) -> bool {
+    pub(super) fn holds(self, status: &Status) -> bool {
         self == Self::Any || matches!(status.command.as_str(), "deploy" | "retry" | "demo")
     }
 }

@@ -16,7 +16,7 @@ fn meta(demo: bool, started_at: u64) -> Meta {
         demo,
         started_at,
         payload: Some("/home/op/dist".into()),
-        hosts: json!([{"name": "web01.example.com", "jump": ["bastion"]}]),
+        hosts: json!([{"name": "web01.example.com", "dest": "/srv/app", "jump": ["bastion"]}]),
         options: json!({"keep": 5, "retries": 2}),
     }
 }
@@ -291,4 +291,39 @@ fn a_change_of_state_is_on_disk_while_the_run_goes_on() {
     }
     assert_eq!(journal.trouble(), None);
     journal.close().unwrap();
+}
+
+#[test]
+fn what_hosts_are_likely_to_hold_is_what_was_shipped_to_them_before_this_tag() {
+    let root = tempfile::tempdir().unwrap();
+    let ship = |name: &str, tag: &str, manifest: &str, demo, at, mut events: Vec<Event>| {
+        for event in &mut events {
+            match &mut event.body {
+                Body::Planned(plan) => plan.tag = tag.into(),
+                Body::Started(info) => info.manifest = manifest.into(),
+                _ => {}
+            }
+        }
+        let file = record(root.path(), name, demo, at, &events).join(crate::deploy::MANIFEST);
+        fs::write(&file, manifest).unwrap();
+        file
+    };
+    let old = ship("r1", "1", "a", false, START, script::success());
+    ship("r2", "2", "b", true, START + 1, script::success());
+    let middle = ship("r3", "3", "b", false, START + 2, script::some_failed());
+    let dead = ship("r4", "4", "c", false, START + 3, killed());
+    ship("r5", "5", "c", false, START + 4, script::stopped());
+    let hosts = [("web01.example.com", "/srv/app"), ("new", "/srv/app")].into();
+    let of = |tag: &str| bases(root.path(), tag, &hosts);
+    assert_eq!(
+        of("6"),
+        [middle.as_path(), dead.as_path()],
+        "of a run that staged nothing there is nothing to reuse"
+    );
+    assert_eq!(of("4"), [old.as_path(), middle.as_path()], "a second attempt is laid out like the first");
+    assert_eq!(of("1"), Vec::<std::path::PathBuf>::new());
+    fs::remove_file(&middle).unwrap();
+    assert_eq!(of("6"), [old.as_path(), dead.as_path()]);
+    let elsewhere = [("web01.example.com", "/srv/other"), ("web02", "/srv/app")].into();
+    assert!(bases(root.path(), "6", &elsewhere).is_empty());
 }

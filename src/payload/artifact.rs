@@ -6,19 +6,13 @@ use std::sync::Arc;
 
 use super::digest::Sha256;
 use super::error::DestError;
-use super::manifest::{Entry, ManifestReader};
-
-/// Bytes of content in a frame, all but the last. A frame is compressed on its own and held in memory as a whole on both ends;
-/// zstd's default window (2 MiB) is no larger, so that a larger frame would gain little.
-pub(super) const FRAME: usize = 2 << 20;
-
-/// Set in an entry of the frame table if the frame is compressed; the other bits are its stored length.
-pub(super) const COMPRESSED: u32 = 1 << 31;
+use super::frames::{Contents, FRAME, MOST_STRETCHES, Stored};
+use super::manifest::{Entry, EntryKind, ManifestReader};
 
 /// Largest zstd window that a host will open, as a power of two: 8 MiB.
 const WINDOW_LOG_MAX: u32 = 23;
 
-const MAGIC: [u8; 8] = *b"MURDER\x01\n";
+const MAGIC: [u8; 8] = *b"MURDER\x02\n";
 
 /// Seconds and nanoseconds since the epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +39,11 @@ impl Mtime {
 }
 
 /// The artifact's first bytes. Behind them lie the frames, then the index: the manifest (zstd), the mtimes of its entries in
-/// the same order (zstd), and the frame table.
+/// the same order (zstd), the stretch of each of its files, a byte each (zstd), and the frame table.
+///
+/// Contents lie in stretches, so that what a host holds already lies together: a file's stretch is the set of the releases named at
+/// packing that hold its content, bit 0 for the first of them. In a stretch files follow each other in the manifest's order,
+/// cut into frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Where the index starts, bytes.
@@ -54,6 +52,8 @@ pub(super) struct Header {
     pub(super) manifest: u64,
     /// Bytes of the compressed mtimes.
     pub(super) mtimes: u64,
+    /// Bytes of the compressed stretches.
+    pub(super) stretches: u64,
     /// Bytes of the frame table, four a frame.
     pub(super) frames: u64,
     /// Of the whole index, so that what the manifest does not cover cannot change unseen.
@@ -61,18 +61,17 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) const BYTES: usize = 72;
+    pub(super) const BYTES: usize = 80;
 
     #[cfg(feature = "operator")]
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
-        for (place, number) in
-            bytes[8..40].chunks_exact_mut(8).zip([self.index_at, self.manifest, self.mtimes, self.frames])
-        {
+        let numbers = [self.index_at, self.manifest, self.mtimes, self.stretches, self.frames];
+        for (place, number) in bytes[8..48].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        bytes[40..].copy_from_slice(&self.index_sha256);
+        bytes[48..].copy_from_slice(&self.index_sha256);
         bytes
     }
 
@@ -85,14 +84,16 @@ impl Header {
             index_at: number(8)?,
             manifest: number(16)?,
             mtimes: number(24)?,
-            frames: number(32)?,
-            index_sha256: bytes[40..].try_into().ok()?,
+            stretches: number(32)?,
+            frames: number(40)?,
+            index_sha256: bytes[48..].try_into().ok()?,
         };
         (bytes[..8] == MAGIC).then_some(header)
     }
 
     fn index_length(&self) -> Option<u64> {
-        self.manifest.checked_add(self.mtimes)?.checked_add(self.frames)
+        let lists = self.manifest.checked_add(self.mtimes)?.checked_add(self.stretches)?;
+        lists.checked_add(self.frames)
     }
 }
 
@@ -103,7 +104,8 @@ pub struct Artifact {
     file: Arc<File>,
     header: Header,
     manifest_hash: [u8; 32],
-    bytes: u64,
+    /// Bytes of content by stretch.
+    bytes: [u64; MOST_STRETCHES],
     entries: u64,
 }
 
@@ -132,7 +134,7 @@ impl Artifact {
             file: Arc::new(file),
             header,
             manifest_hash: *manifest_hash,
-            bytes: 0,
+            bytes: [0; MOST_STRETCHES],
             entries: 0,
         };
         artifact.check_index()?;
@@ -142,7 +144,7 @@ impl Artifact {
 
     /// Bytes of all files of the release.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.iter().sum()
     }
 
     /// Paths of the release, the root included.
@@ -176,13 +178,16 @@ impl Artifact {
 
     fn check_manifest(&mut self) -> Result<(), DestError> {
         let mut stream = self.stream()?;
-        let (mut bytes, mut entries) = (0u64, 0);
-        while let Some((entry, _)) = stream.next_entry()? {
-            bytes = bytes.checked_add(entry.size()).ok_or_else(|| self.corrupt("its sizes are absurd"))?;
+        let (mut bytes, mut entries, mut total) = ([0u64; MOST_STRETCHES], 0, 0u64);
+        while let Some(listed) = stream.next_entry()? {
+            let size = listed.entry.size();
+            total = total.checked_add(size).ok_or_else(|| self.corrupt("its sizes are absurd"))?;
+            bytes[usize::from(listed.stretch)] += size;
             entries += 1;
         }
         stream.finish()?;
-        if self.header.frames != bytes.div_ceil(FRAME as u64) * 4 {
+        let frames: u64 = bytes.iter().map(|bytes| bytes.div_ceil(FRAME as u64)).sum();
+        if self.header.frames != frames * Stored::BYTES as u64 {
             return Err(self.corrupt("its frames do not hold its files"));
         }
         (self.bytes, self.entries) = (bytes, entries);
@@ -194,28 +199,38 @@ impl Artifact {
         self.unzstd(0, self.header.manifest)
     }
 
-    /// The entries with their mtimes, in order.
+    /// The entries with what goes with them, in order.
     pub(super) fn stream(&self) -> Result<EntryStream<'_>, DestError> {
+        let Header { manifest, mtimes, stretches, .. } = self.header;
         Ok(EntryStream {
             artifact: self,
             manifest: ManifestReader::new(Box::new(self.manifest()?)),
-            mtimes: Box::new(self.unzstd(self.header.manifest, self.header.mtimes)?),
+            mtimes: Box::new(self.unzstd(manifest, mtimes)?),
+            stretches: Box::new(self.unzstd(manifest + mtimes, stretches)?),
         })
     }
 
-    /// The contents of all files, in order.
+    /// The contents of all files.
     pub(super) fn contents(&self) -> Result<Contents<'_>, DestError> {
-        let unpacker = zstd::bulk::Decompressor::new().map_err(DestError::io("unpack", &self.path))?;
-        Ok(Contents {
-            artifact: self,
-            table: self.section(self.header.manifest + self.header.mtimes, self.header.frames),
-            unpacker,
-            next_at: Header::BYTES as u64,
-            left: self.bytes,
-            stored: Vec::new(),
-            frame: Vec::with_capacity(FRAME),
-            used: 0,
-        })
+        Contents::new(self, &self.bytes)
+    }
+
+    /// The frame table.
+    pub(super) fn table(&self) -> impl Read + use<> {
+        self.section(self.header.index_length().unwrap_or_default() - self.header.frames, self.header.frames)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where the frames end.
+    pub(super) fn index_at(&self) -> u64 {
+        self.header.index_at
     }
 
     fn section(&self, at: u64, length: u64) -> BufReader<Section> {
@@ -230,7 +245,7 @@ impl Artifact {
         Ok(BufReader::new(decoder))
     }
 
-    fn corrupt(&self, reason: &str) -> DestError {
+    pub(super) fn corrupt(&self, reason: &str) -> DestError {
         DestError::Corrupt { path: self.path.clone(), reason: reason.to_owned() }
     }
 }
@@ -252,15 +267,24 @@ impl Read for Section {
     }
 }
 
-/// Entries of an artifact with their mtimes.
+/// An entry of an artifact with what the manifest does not say of it.
+pub(super) struct Listed {
+    pub(super) entry: Entry,
+    pub(super) mtime: Mtime,
+    /// Where a file's content lies, below [`MOST_STRETCHES`]; 0 for anything else.
+    pub(super) stretch: u8,
+}
+
+/// Entries of an artifact, in order.
 pub(super) struct EntryStream<'a> {
     artifact: &'a Artifact,
     manifest: ManifestReader<Box<dyn BufRead>>,
     mtimes: Box<dyn BufRead>,
+    stretches: Box<dyn BufRead>,
 }
 
 impl EntryStream<'_> {
-    pub(super) fn next_entry(&mut self) -> Result<Option<(Entry, Mtime)>, DestError> {
+    pub(super) fn next_entry(&mut self) -> Result<Option<Listed>, DestError> {
         let path = &self.artifact.path;
         let entry = self.manifest.next_entry().map_err(|error| DestError::manifest(error, path))?;
         let Some(entry) = entry else { return Ok(None) };
@@ -270,7 +294,13 @@ impl EntryStream<'_> {
         if mtime.nanos >= 1_000_000_000 {
             return Err(self.artifact.corrupt("an mtime is none"));
         }
-        Ok(Some((entry, mtime)))
+        let mut stretch = [0];
+        if matches!(entry.kind, EntryKind::File { .. })
+            && (self.stretches.read_exact(&mut stretch).is_err() || usize::from(stretch[0]) >= MOST_STRETCHES)
+        {
+            return Err(self.artifact.corrupt("a file lies in no stretch"));
+        }
+        Ok(Some(Listed { entry, mtime, stretch: stretch[0] }))
     }
 
     /// Call it after the last entry: only then it is sure that they were those of the release.
@@ -280,63 +310,5 @@ impl EntryStream<'_> {
         } else {
             Err(DestError::HashMismatch(self.artifact.path.clone()))
         }
-    }
-}
-
-/// Contents of an artifact's files, one after the other.
-pub(super) struct Contents<'a> {
-    artifact: &'a Artifact,
-    table: BufReader<Section>,
-    unpacker: zstd::bulk::Decompressor<'static>,
-    /// Where the next frame starts in the artifact.
-    next_at: u64,
-    /// Bytes of content in frames not read yet.
-    left: u64,
-    stored: Vec<u8>,
-    frame: Vec<u8>,
-    used: usize,
-}
-
-impl Contents<'_> {
-    /// At least one and at most `most` of the next bytes; an error if there are none.
-    pub(super) fn next_part(&mut self, most: u64) -> Result<&[u8], DestError> {
-        if self.used == self.frame.len() {
-            self.next_frame()?;
-        }
-        let rest = &self.frame[self.used..];
-        let part = &rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
-        self.used += part.len();
-        Ok(part)
-    }
-
-    fn next_frame(&mut self) -> Result<(), DestError> {
-        let artifact = self.artifact;
-        let length = usize::try_from(self.left.min(FRAME as u64)).unwrap_or(FRAME);
-        let mut entry = [0; 4];
-        if length == 0 || self.table.read_exact(&mut entry).is_err() {
-            return Err(artifact.corrupt("frames are missing"));
-        }
-        let entry = u32::from_le_bytes(entry);
-        let stored = (entry & !COMPRESSED) as usize;
-        if stored > FRAME || self.next_at + stored as u64 > artifact.header.index_at {
-            return Err(artifact.corrupt("a frame is too long"));
-        }
-        let compressed = entry & COMPRESSED != 0;
-        let into = if compressed { &mut self.stored } else { &mut self.frame };
-        into.resize(stored, 0);
-        artifact.file.read_exact_at(into, self.next_at).map_err(DestError::io("read", &artifact.path))?;
-        if compressed {
-            self.frame.clear();
-            self.unpacker
-                .decompress_to_buffer(&self.stored, &mut self.frame)
-                .map_err(|error| artifact.corrupt(&format!("a frame cannot be unpacked: {error}")))?;
-        }
-        if self.frame.len() != length {
-            return Err(artifact.corrupt("a frame has the wrong length"));
-        }
-        self.used = 0;
-        self.next_at += stored as u64;
-        self.left -= length as u64;
-        Ok(())
     }
 }

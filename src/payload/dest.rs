@@ -222,12 +222,12 @@ impl Dest {
         partial::listed(&self.partial_folder(tag)).0
     }
 
-    /// Opens or makes the partial data of a release; `progress` hears how many of how many pieces were looked at.
+    /// Opens or makes the partial data of a release; `progress` hears how many bytes of verified pieces there are so far.
     pub fn partial(
         &self,
         tag: &str,
         metainfo: Arc<Metainfo>,
-        progress: &mut dyn FnMut(u32, u32),
+        progress: &mut dyn FnMut(u64),
     ) -> Result<PartialStore, DestError> {
         check_tag(tag)?;
         PartialStore::open(&self.partial_folder(tag), metainfo, progress)

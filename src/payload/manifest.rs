@@ -6,7 +6,7 @@ use super::digest::{Sha256, from_hex, hex, nibble};
 const TITLE: &[u8] = b"murder-manifest 1\n";
 
 /// The longest line in bytes: two paths of 4096 bytes (PATH_MAX), each byte escaped, fit twice over.
-const MAX_LINE: u64 = 64 * 1024;
+pub(super) const MAX_LINE: u64 = 64 * 1024;
 
 /// What a release is: its entries in order of their paths, the root first. Nothing of owner, mtime or packing is in it.
 ///
@@ -159,7 +159,7 @@ impl Entry {
         line.push(b'\n');
     }
 
-    fn parse_line(line: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn parse_line(line: &[u8]) -> Result<Self, &'static str> {
         let line = std::str::from_utf8(line).map_err(|_| "not ASCII")?;
         let mut fields = line.split(' ');
         let mut field = || fields.next().ok_or("a field is missing");

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
@@ -9,24 +9,21 @@ use std::thread;
 use rayon::prelude::*;
 
 use super::archive::read_archive;
-use super::artifact::{COMPRESSED, FRAME, Header};
+use super::artifact::Header;
 use super::digest::{Sha256, sha1};
+use super::frames::{COMPRESSED, FRAME, MOST_STRETCHES, Packer};
 use super::manifest::{Entry, EntryKind, Manifest};
 use super::metainfo::{Metainfo, choose_piece_length};
+use super::recipe::Recipe;
 use super::scan::{payload_name, scan_file, scan_folder};
-use super::tree::{ItemKind, PackError, Tree, as_path};
+use super::stretches::{Bases, Meter};
+use super::tree::{ItemKind, PackError, READ, Tree};
 
-/// zstd's default level: higher ones pack slower than a fast network sends.
+/// zstd's level for the index.
 const LEVEL: i32 = 3;
-
-/// A frame that shrinks by less than a sixteenth stays as it is: unpacking would cost the hosts more than its bytes.
-const WORTH: usize = 16;
 
 /// Window of the index, as a power of two (1 MiB): hosts hold it in memory while they unpack.
 const INDEX_WINDOW_LOG: u32 = 20;
-
-/// Bytes read at once from a payload.
-const READ: usize = 256 << 10;
 
 /// Space that an index takes at most, besides the paths: bytes an entry, and bytes in any case.
 const INDEX_SPACE: (u64, u64) = (256, 1 << 20);
@@ -58,6 +55,9 @@ pub struct PackOptions {
     pub piece_length: Option<u32>,
     /// How many hosts will be sent the metainfo.
     pub hosts: usize,
+    /// Manifests, as [`Manifest::save`] leaves them, of releases that hosts are likely to hold, the oldest first; more than
+    /// [`super::MOST_BASES`] are not looked at. The artifact's bytes depend on them.
+    pub bases: Vec<PathBuf>,
 }
 
 /// What a payload holds, before it is packed.
@@ -82,6 +82,8 @@ pub struct Packed {
     pub manifest_hash: [u8; 32],
     /// What the swarm must know.
     pub metainfo: Metainfo,
+    /// How hosts that hold an earlier release make their part of the artifact from it, for the newest one first.
+    pub recipes: Vec<Recipe>,
     /// Bytes of the release's files.
     pub bytes: u64,
     /// Bytes of the artifact.
@@ -115,14 +117,15 @@ pub fn pack(source: &Path, options: &PackOptions, progress: PackProgress<'_>) ->
     let folder = options.cache_dir.join(format!("artifact-{}", super::hex(&options.salt)));
     let artifact = folder.join(&name);
     make_cache(&folder)?;
-    let packed = write(&mut tree, &artifact, progress).and_then(|(manifest, length)| {
+    let packed = write(&mut tree, &artifact, &options.bases, progress).and_then(|written| {
         tree.check_unchanged()?;
+        let length = written.length;
         let piece_length = options.piece_length.unwrap_or_else(|| choose_piece_length(length, options.hosts));
         let hashes = hash_pieces(&artifact, length, piece_length)?;
         let metainfo = Metainfo::new(&name, length, piece_length, hashes, &options.salt)?;
-        Ok((manifest, metainfo))
+        Ok((written, metainfo))
     });
-    let (manifest, metainfo) = packed.inspect_err(|_| {
+    let (Written { manifest, recipes, .. }, metainfo) = packed.inspect_err(|_| {
         let _ = fs::remove_dir_all(&folder);
     })?;
     Ok(Packed {
@@ -133,6 +136,7 @@ pub fn pack(source: &Path, options: &PackOptions, progress: PackProgress<'_>) ->
         manifest,
         packed_bytes: metainfo.length,
         metainfo,
+        recipes,
         ignored: tree.ignored,
     })
 }
@@ -188,8 +192,19 @@ fn check_space(tree: &Tree, cache: &Path) -> Result<(), PackError> {
     Ok(())
 }
 
-/// Writes the artifact: its manifest and its length.
-fn write(tree: &mut Tree, path: &Path, progress: PackProgress<'_>) -> Result<(Manifest, u64), PackError> {
+/// What was written of an artifact.
+struct Written {
+    manifest: Manifest,
+    recipes: Vec<Recipe>,
+    length: u64,
+}
+
+fn write(
+    tree: &mut Tree,
+    path: &Path,
+    bases: &[PathBuf],
+    progress: PackProgress<'_>,
+) -> Result<Written, PackError> {
     let written = || PackError::io("write", path);
     let mut file = File::options()
         .read(true)
@@ -199,32 +214,35 @@ fn write(tree: &mut Tree, path: &Path, progress: PackProgress<'_>) -> Result<(Ma
         .open(path)
         .map_err(PackError::io("create", path))?;
     file.write_all(&[0; Header::BYTES]).map_err(written())?;
-    let (manifest, table, index_at) = write_frames(tree, &file, path, progress)?;
-    let (index, mut header) = index(tree, &manifest, &table).map_err(written())?;
+    let bases = Bases::load(bases);
+    let meter = bases.meter(tree, progress);
+    let stretches = bases.stretches(tree, &meter)?;
+    let (manifest, table, index_at) = write_frames(tree, &stretches, &file, path, &meter)?;
+    let (index, mut header) = index(tree, &stretches, &manifest, &table).map_err(written())?;
     header.index_at = index_at;
     file.write_all(&index).map_err(written())?;
     file.write_all_at(&header.to_bytes(), 0).map_err(written())?;
-    Ok((manifest, index_at + index.len() as u64))
+    let recipes = bases.recipes(manifest.entries(), &stretches, &table);
+    Ok(Written { manifest, recipes, length: index_at + index.len() as u64 })
 }
 
 /// A frame as it is stored, and whether it is compressed.
-type Stored = (Vec<u8>, bool);
+type StoredFrame = (Vec<u8>, bool);
 
-/// Reads all files in order, while other cores compress what was read and a thread writes it, in order too.
+/// Reads all files in the order of the artifact, while other cores compress what was read and a thread writes it, in order too.
 fn write_frames(
     tree: &mut Tree,
+    stretches: &[u8],
     file: &File,
     path: &Path,
-    progress: PackProgress<'_>,
+    meter: &Meter<'_>,
 ) -> Result<(Manifest, Vec<u8>, u64), PackError> {
     // Every core has a frame to work on while the next one is read; more would only take memory.
     let (queue, frames) = sync_channel(rayon::current_num_threads() + 1);
     thread::scope(|scope| {
         let writer = scope.spawn(move || store(&frames, file));
-        let mut framer = Framer { frame: Vec::with_capacity(FRAME), queue };
-        let manifest = read_files(tree, &mut framer, progress);
-        framer.send();
-        drop(framer);
+        let framer = Framer { frame: Vec::with_capacity(FRAME), queue };
+        let manifest = read_files(tree, stretches, framer, meter);
         let stored = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // A full disk stops the reader too; the cause is told, not the consequence.
         let (table, end) = stored.map_err(PackError::io("write", path))?;
@@ -232,7 +250,10 @@ fn write_frames(
     })
 }
 
-fn store(frames: &Receiver<Receiver<io::Result<Stored>>>, mut file: &File) -> io::Result<(Vec<u8>, u64)> {
+fn store(
+    frames: &Receiver<Receiver<io::Result<StoredFrame>>>,
+    mut file: &File,
+) -> io::Result<(Vec<u8>, u64)> {
     let mut table = Vec::new();
     let mut end = Header::BYTES as u64;
     for frame in frames {
@@ -248,7 +269,7 @@ fn store(frames: &Receiver<Receiver<io::Result<Stored>>>, mut file: &File) -> io
 /// Cuts contents into frames.
 struct Framer {
     frame: Vec<u8>,
-    queue: SyncSender<Receiver<io::Result<Stored>>>,
+    queue: SyncSender<Receiver<io::Result<StoredFrame>>>,
 }
 
 impl Framer {
@@ -278,64 +299,65 @@ impl Framer {
     }
 }
 
-/// Depends on the bytes alone, so that the same tree gives the same artifact everywhere.
-fn compress(frame: Vec<u8>) -> io::Result<Stored> {
-    let compressed = zstd::bulk::compress(&frame, LEVEL)?;
-    let worth = compressed.len() < frame.len() - frame.len() / WORTH;
-    Ok(if worth { (compressed, true) } else { (frame, false) })
+fn compress(frame: Vec<u8>) -> io::Result<StoredFrame> {
+    let packed = Packer::new()?.pack(&frame)?;
+    Ok(packed.map_or((frame, false), |packed| (packed, true)))
 }
 
+/// Reads stretch after stretch, each into frames of its own.
 fn read_files(
     tree: &mut Tree,
-    framer: &mut Framer,
-    progress: PackProgress<'_>,
+    stretches: &[u8],
+    mut framer: Framer,
+    meter: &Meter<'_>,
 ) -> Result<Manifest, PackError> {
-    let total = tree.size().0;
-    let mut done = 0;
     let mut buffer = vec![0; READ];
-    let mut entries = Vec::with_capacity(tree.items.len());
-    for item in &tree.items {
+    let mut hashes = vec![[0; 32]; tree.items.len()];
+    for stretch in 0..MOST_STRETCHES {
+        for (item, hash) in tree
+            .items
+            .iter()
+            .zip(stretches)
+            .zip(&mut hashes)
+            .filter_map(|((item, of), hash)| (usize::from(*of) == stretch).then_some((item, hash)))
+        {
+            *hash = tree.contents.read(item, &mut buffer, &mut |part| {
+                if framer.add(part) { meter.add(part.len()) } else { Err(PackError::Cancelled) }
+            })?;
+        }
+        if !framer.send() {
+            return Err(PackError::Cancelled);
+        }
+    }
+    let entries = tree.items.iter().zip(hashes).map(|(item, sha256)| {
         let kind = match &item.kind {
             ItemKind::Directory { mode } => EntryKind::Directory { mode: *mode },
             ItemKind::Symlink { target } => EntryKind::Symlink { target: target.clone() },
             ItemKind::HardLink { target } => EntryKind::HardLink { target: target.clone() },
-            ItemKind::File { mode, size, source, .. } => {
-                let at = as_path(&item.path);
-                let mut input = tree.contents.open(source, *size, at)?;
-                let mut hash = Sha256::default();
-                let mut left = *size;
-                loop {
-                    let read = input.read(&mut buffer).map_err(PackError::io("read", at))?;
-                    if read as u64 > left || (read == 0 && left > 0) {
-                        return Err(PackError::Changed(at.to_owned()));
-                    }
-                    if read == 0 {
-                        break;
-                    }
-                    hash.update(&buffer[..read]);
-                    (left, done) = (left - read as u64, done + read as u64);
-                    if !framer.add(&buffer[..read]) || progress(done, total).is_break() {
-                        return Err(PackError::Cancelled);
-                    }
-                }
-                EntryKind::File { mode: *mode, size: *size, sha256: hash.finish() }
-            }
+            ItemKind::File { mode, size, .. } => EntryKind::File { mode: *mode, size: *size, sha256 },
         };
-        entries.push(Entry { path: item.path.clone(), kind });
-    }
-    Ok(Manifest::new(entries))
+        Entry { path: item.path.clone(), kind }
+    });
+    Ok(Manifest::new(entries.collect()))
 }
 
 /// The index, and a header that only lacks the place of it.
-fn index(tree: &Tree, manifest: &Manifest, table: &[u8]) -> io::Result<(Vec<u8>, Header)> {
+fn index(tree: &Tree, stretches: &[u8], manifest: &Manifest, table: &[u8]) -> io::Result<(Vec<u8>, Header)> {
     let mtimes: Vec<u8> = tree.items.iter().flat_map(|item| item.mtime.to_bytes()).collect();
-    let mut index = squeeze(&manifest.to_bytes())?;
-    let manifest = index.len() as u64;
-    index.extend(squeeze(&mtimes)?);
-    let mtimes = index.len() as u64 - manifest;
+    let files =
+        tree.items.iter().zip(stretches).filter(|(item, _)| matches!(item.kind, ItemKind::File { .. }));
+    let stretches: Vec<u8> = files.map(|(_, stretch)| *stretch).collect();
+    let mut index = Vec::new();
+    let mut lengths = [0; 3];
+    for (length, part) in lengths.iter_mut().zip([&manifest.to_bytes(), &mtimes, &stretches]) {
+        let packed = squeeze(part)?;
+        *length = packed.len() as u64;
+        index.extend(packed);
+    }
     index.extend(table);
     let index_sha256 = Sha256::of(&index);
-    Ok((index, Header { index_at: 0, manifest, mtimes, frames: table.len() as u64, index_sha256 }))
+    let [manifest, mtimes, stretches] = lengths;
+    Ok((index, Header { index_at: 0, manifest, mtimes, stretches, frames: table.len() as u64, index_sha256 }))
 }
 
 fn squeeze(bytes: &[u8]) -> io::Result<Vec<u8>> {

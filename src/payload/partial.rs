@@ -32,11 +32,11 @@ pub struct PartialStore {
 impl PartialStore {
     /// Opens or makes the data of a release in `folder`; pieces that fit the metainfo stay, whatever metainfo they came with.
     ///
-    /// `progress` hears how many of how many pieces were looked at.
+    /// `progress` hears how many bytes of verified pieces there are so far.
     pub(super) fn open(
         folder: &Path,
         metainfo: Arc<Metainfo>,
-        progress: &mut dyn FnMut(u32, u32),
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Self, DestError> {
         DirBuilder::new()
             .recursive(true)
@@ -65,9 +65,19 @@ impl PartialStore {
         &self.metainfo
     }
 
-    /// Which pieces were here, and verified, when it was opened.
+    /// Which pieces were here, and verified, before the swarm was joined.
     pub fn kept(&self) -> &[bool] {
         &self.kept
+    }
+
+    /// Keeps a piece that was made here and has its hash.
+    pub(super) fn keep(&mut self, piece: u32, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(bytes, self.metainfo.piece_at(piece))?;
+        self.record(piece)?;
+        if let Some(kept) = self.kept.get_mut(piece as usize) {
+            *kept = true;
+        }
+        Ok(())
     }
 
     /// Bytes of these pieces.
@@ -143,17 +153,21 @@ impl List {
     }
 }
 
-fn verify(list: &List, metainfo: &Metainfo, data: &File, progress: &mut dyn FnMut(u32, u32)) -> Vec<bool> {
+fn verify(list: &List, metainfo: &Metainfo, data: &File, progress: &mut dyn FnMut(u64)) -> Vec<bool> {
     let mut buffer = Vec::new();
-    let pieces = metainfo.pieces();
+    let mut bytes = 0;
     let mut check = |piece: u32| {
-        progress(piece, pieces);
         buffer.resize(metainfo.piece_size(piece) as usize, 0);
-        list.may_hold(metainfo, piece)
+        let stands = list.may_hold(metainfo, piece)
             && data.read_exact_at(&mut buffer, metainfo.piece_at(piece)).is_ok()
-            && sha1(&buffer) == metainfo.hashes[piece as usize]
+            && sha1(&buffer) == metainfo.hashes[piece as usize];
+        if stands {
+            bytes += buffer.len() as u64;
+            progress(bytes);
+        }
+        stands
     };
-    (0..pieces).map(&mut check).collect()
+    (0..metainfo.pieces()).map(&mut check).collect()
 }
 
 /// Takes the space now: a full disk shows before the fetch and not in its middle.
@@ -226,7 +240,7 @@ mod tests {
     }
 
     fn open(folder: &Path, metainfo: &Arc<Metainfo>) -> PartialStore {
-        PartialStore::open(folder, Arc::clone(metainfo), &mut |_, _| {}).unwrap()
+        PartialStore::open(folder, Arc::clone(metainfo), &mut |_| {}).unwrap()
     }
 
     fn kept(store: &PartialStore) -> Vec<u32> {

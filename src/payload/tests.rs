@@ -11,11 +11,13 @@ use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use tempfile::TempDir;
 
-use super::artifact::{FRAME, Header};
+use super::artifact::Header;
+use super::frames::FRAME;
 use super::*;
 use crate::control::{FailureKind, Phase, Present};
 
 mod packing;
+mod reuse;
 
 /// Not on a disk if that can be: what is tested asks the disk to write everything.
 pub(super) fn scratch() -> TempDir {
@@ -30,6 +32,7 @@ fn options(cache: &TempDir) -> PackOptions {
         cache_dir: cache.path().to_owned(),
         piece_length: None,
         hosts: 8,
+        bases: Vec::new(),
     }
 }
 
@@ -249,12 +252,14 @@ fn crafted(folder: &TempDir, lines: &str, content: &[u8]) -> (PathBuf, [u8; 32])
     let manifest = format!("murder-manifest 1\n{lines}");
     let squeezed = zstd::encode_all(manifest.as_bytes(), 1).unwrap();
     let mtimes = zstd::encode_all(&vec![0; 12 * lines.lines().count()][..], 1).unwrap();
+    let stretches = zstd::encode_all(&vec![0; lines.lines().count()][..], 1).unwrap();
     let table: Vec<u8> = content.chunks(FRAME).flat_map(|f| (f.len() as u32).to_le_bytes()).collect();
-    let index = [&squeezed[..], &mtimes, &table].concat();
+    let index = [&squeezed[..], &mtimes, &stretches, &table].concat();
     let header = Header {
         index_at: (Header::BYTES + content.len()) as u64,
         manifest: squeezed.len() as u64,
         mtimes: mtimes.len() as u64,
+        stretches: stretches.len() as u64,
         frames: table.len() as u64,
         index_sha256: Sha256::of(&index),
     };
@@ -380,7 +385,7 @@ fn the_partial_data_becomes_the_artifact() {
     let packed = packed(source.path(), &cache);
     let dest = dest(&host);
     let metainfo = Arc::new(Metainfo::parse(&packed.metainfo.info_bytes).unwrap());
-    let store = dest.partial("1", Arc::clone(&metainfo), &mut |_, _| {}).unwrap();
+    let store = dest.partial("1", Arc::clone(&metainfo), &mut |_| {}).unwrap();
     let bytes = fs::read(&packed.artifact).unwrap();
     for piece in 0..metainfo.pieces() {
         let at = metainfo.piece_at(piece);

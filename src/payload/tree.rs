@@ -9,9 +9,13 @@ use zip::ZipArchive;
 use crate::units::format_bytes;
 
 use super::artifact::Mtime;
+use super::digest::Sha256;
 use super::manifest::path_order;
 use super::metainfo::MetainfoError;
 use super::walk::WalkError;
+
+/// Bytes read at once from a payload.
+pub(super) const READ: usize = 256 << 10;
 
 /// Why a payload could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -194,8 +198,34 @@ impl Tree {
 }
 
 impl Contents {
+    /// Reads a file's content through and gives its SHA-256; nothing for anything else. `take` gets each part.
+    pub(super) fn read(
+        &mut self,
+        item: &Item,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<(), PackError>,
+    ) -> Result<[u8; 32], PackError> {
+        let ItemKind::File { size, source, .. } = &item.kind else { return Ok([0; 32]) };
+        let at = as_path(&item.path);
+        let mut input = self.open(source, *size, at)?;
+        let mut hash = Sha256::default();
+        let mut left = *size;
+        loop {
+            let read = input.read(buffer).map_err(PackError::io("read", at))?;
+            if read as u64 > left || (read == 0 && left > 0) {
+                return Err(PackError::Changed(at.to_owned()));
+            }
+            if read == 0 {
+                return Ok(hash.finish());
+            }
+            hash.update(&buffer[..read]);
+            take(&buffer[..read])?;
+            left -= read as u64;
+        }
+    }
+
     /// The content of a file; `at` names it in errors.
-    pub(super) fn open<'a>(
+    fn open<'a>(
         &'a mut self,
         source: &Source,
         size: u64,

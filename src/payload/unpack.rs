@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 
-use super::artifact::{Artifact, Contents, Mtime};
+use super::artifact::{Artifact, Listed, Mtime};
 use super::digest::Sha256;
 use super::error::DestError;
+use super::frames::Contents;
 use super::manifest::{Entry, EntryKind, file_name, parent};
 
 /// Zeros are looked for in stretches of so many bytes, and left out of the file: they take no space then.
@@ -42,7 +43,7 @@ fn fill(artifact: &Artifact, tree: &mut Tree, progress: UnpackProgress<'_>) -> R
     let mut stream = artifact.stream()?;
     let mut contents = artifact.contents()?;
     let mut done = 0;
-    while let Some((entry, mtime)) = stream.next_entry()? {
+    while let Some(Listed { entry, mtime, stretch }) = stream.next_entry()? {
         if entry.path.is_empty() {
             continue;
         }
@@ -60,7 +61,8 @@ fn fill(artifact: &Artifact, tree: &mut Tree, progress: UnpackProgress<'_>) -> R
                     done += more;
                     progress(done, artifact.bytes())
                 };
-                if write_file(&file, *size, &mut contents, &place(), &mut report)? != *sha256 {
+                let content = (&mut contents, stretch);
+                if write_file(&file, *size, content, &place(), &mut report)? != *sha256 {
                     return Err(DestError::HashMismatch(place()));
                 }
                 set_mode(&file, *mode, &place())?;
@@ -90,7 +92,7 @@ fn finish_folders(artifact: &Artifact, tree: &mut Tree) -> Result<u32, DestError
     loop {
         let next = stream.next_entry()?;
         let above = |folder: &Entry| {
-            let inside = next.as_ref().and_then(|(entry, _)| entry.path.strip_prefix(folder.path.as_slice()));
+            let inside = next.as_ref().and_then(|next| next.entry.path.strip_prefix(folder.path.as_slice()));
             inside.is_some_and(|rest| rest.starts_with(b"/"))
         };
         while let Some((entry, mode, mtime)) = open.pop_if(|(folder, ..)| !above(folder)) {
@@ -102,7 +104,7 @@ fn finish_folders(artifact: &Artifact, tree: &mut Tree) -> Result<u32, DestError
             set_mode(tree.top(), mode, &place)?;
         }
         match next {
-            Some((entry, mtime)) => match entry.kind {
+            Some(Listed { entry, mtime, .. }) => match entry.kind {
                 EntryKind::Directory { mode } if entry.path.is_empty() => root = (mode, mtime),
                 EntryKind::Directory { mode } => open.push((entry, mode, mtime)),
                 _ => {}
@@ -166,7 +168,7 @@ fn create(tree: &Tree, name: &OsStr) -> rustix::io::Result<File> {
 fn write_file(
     file: &File,
     size: u64,
-    contents: &mut Contents<'_>,
+    (contents, stretch): (&mut Contents<'_>, u8),
     place: &Path,
     report: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<[u8; 32], DestError> {
@@ -174,7 +176,7 @@ fn write_file(
     let mut at = 0;
     let mut end_of_data = 0;
     while at < size {
-        let part = contents.next_part(size - at)?;
+        let part = contents.next_part(stretch, size - at)?;
         hash.update(part);
         for stretch in part.chunks(HOLE) {
             if stretch.len() < HOLE || stretch.iter().any(|byte| *byte != 0) {

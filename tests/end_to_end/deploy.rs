@@ -39,6 +39,36 @@ fn a_tree_arrives_identical_and_its_tag_stands_for_it_ever_after() {
 }
 
 #[test]
+fn what_did_not_change_comes_from_the_hosts_own_disks() {
+    let fleet = fleet(4, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    tree::make(&operator.path("app"), 16 << 20);
+    operator.run(&["deploy", "app", "--tag", "v1"]).exits(0);
+    // One host knows nothing of it, on one a file was damaged, and one lost the whole release but for its record.
+    let [_, new, damaged, gone] = fleet.hosts() else { panic!("four hosts") };
+    fs::remove_dir_all(&new.dest).unwrap();
+    fs::write(damaged.dest.join("releases/v1/VERSION"), "damaged\n").unwrap();
+    fs::remove_dir_all(gone.dest.join("releases/v1")).unwrap();
+
+    fs::write(operator.path("app/VERSION"), "another\n").unwrap();
+    let second = operator.run(&["deploy", "app", "--tag", "v2", "--output", "json"]).exits(0);
+    for host in fleet.hosts() {
+        assert_active(&host.dest, "v2", &operator.path("app"));
+        assert_clean(&host.dest);
+    }
+    let swarm = &second.finished()["swarm"];
+    let (bytes, reused) = (swarm["bytes"].as_u64().unwrap(), swarm["reused_bytes"].as_u64().unwrap());
+    assert!(bytes > 8 << 20, "{bytes} is what a host without anything must fetch");
+    assert!(reused > bytes && reused < 2 * bytes, "{reused} of {bytes} bytes were reused on two hosts");
+
+    let third = operator.run(&["deploy", "app", "--tag", "v3", "--output", "json"]).exits(0);
+    let swarm = &third.finished()["swarm"];
+    let (bytes, sent) = (swarm["bytes"].as_u64().unwrap(), swarm["seeder_bytes"].as_u64().unwrap());
+    assert!(swarm["reused_bytes"].as_u64().unwrap() > 4 * bytes - bytes / 5, "{swarm}");
+    assert!(sent < bytes / 5, "{swarm}");
+}
+
+#[test]
 fn a_file_lies_in_its_release_under_its_own_name() {
     let fleet = fleet(2, &[]);
     let operator = Operator::of_fleet(&fleet);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::super::artifact::COMPRESSED;
+use super::super::frames::COMPRESSED;
 use super::*;
 
 #[test]
