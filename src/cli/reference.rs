@@ -36,7 +36,7 @@ pub const VARIABLES: [(&str, &str); 9] = [
     ("MURDER_HOSTS", "hosts, as --hosts"),
     (
         "MURDER_AGENTS",
-        "folder of further agents, murder-agent-<os>-<arch>; they win over those inside murder",
+        "folder of further agents, `murder-agent-<os>-<arch>`; they win over those inside murder",
     ),
     ("XDG_CONFIG_HOME", "folder of murder/config.toml [default: ~/.config]"),
     ("XDG_STATE_HOME", "folder of murder/runs, the records of runs [default: ~/.local/state]"),
