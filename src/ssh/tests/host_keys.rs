@@ -66,8 +66,10 @@ async fn a_changed_key_is_always_refused_with_the_line_and_the_remedy() {
         let error = connect(&user, server.port, policy).await.err().unwrap();
         assert_eq!(error.kind(), FailureKind::HostKey);
         let text = error.to_string();
-        assert!(text.contains("~/known_hosts:2 has ssh-ed25519"), "{text}");
-        assert!(text.contains(&format!("ssh-keygen -R '{name}' -f ~/known_hosts")), "{text}");
+        let remedy = format!(
+            "~/known_hosts:2, which `ssh-keygen -R '{name}' -f ~/known_hosts` forgets, has ssh-ed25519"
+        );
+        assert!(text.contains(&remedy), "{text}");
     }
 }
 
