@@ -126,7 +126,7 @@ impl App {
     pub(super) fn quit(&mut self) {
         if !self.live_run || self.live.is_finished() || self.live.plan().is_none() {
             self.exit = Some(Exit::Now);
-        } else if self.live.is_resting() {
+        } else if self.live.is_resting() || !would_lose_by_a_stop(&self.live) {
             self.outbox.push_back(Command::Stop);
             self.exit = Some(Exit::WhenFinished);
         } else if self.ui.leaving {
@@ -186,6 +186,13 @@ impl App {
 
 fn are(count: usize) -> String {
     format!("{} {}", plural(count, "host"), if count == 1 { "is" } else { "are" })
+}
+
+/// Whether a stop would keep a host from something. The last host is final a moment before the run says that it rests.
+fn would_lose_by_a_stop(fleet: &FleetState) -> bool {
+    let counts = fleet.counts();
+    let activates = fleet.plan().is_some_and(|plan| plan.activate);
+    counts.in_flight() > 0 || activates && counts.of(StateName::Staged) > 0
 }
 
 /// What becomes of the hosts when the run is stopped now.
