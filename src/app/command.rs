@@ -1,9 +1,11 @@
 use std::io::{self, Write};
 
 use crate::cli::{self, Cli, Command, ManArgs, Surroundings};
+use crate::deploy::Errand;
 use crate::exit;
 use crate::paths::Paths;
 
+use super::errand::errand;
 use super::{AppError, demo, deploy, history};
 
 /// Does what the command line says. Returns the exit code.
@@ -27,8 +29,13 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
         Command::Man(ManArgs { dir: None }) => print(&cli::man_page()),
         Command::Keys => print(&crate::tui::Keymap::default().text()),
         Command::Paths => print(&cli::paths(&paths)),
-        Command::Check(_) | Command::Releases(_) | Command::Clean(_) => {
-            Err(AppError::Config("this command is not built yet; nothing was contacted".to_owned()))
+        Command::Check(args) => {
+            let bytes = args.size.unwrap_or(0);
+            wait(errand(cli, &around, &paths, "check", |_| Errand::Check { bytes }))
+        }
+        Command::Releases(_) => wait(errand(cli, &around, &paths, "releases", |_| Errand::Releases)),
+        Command::Clean(_) => {
+            wait(errand(cli, &around, &paths, "clean", |setup| Errand::Clean { keep: setup.deploy.keep }))
         }
     }
 }

@@ -4,6 +4,7 @@ mod command;
 mod demo;
 mod deploy;
 mod dry_run;
+mod errand;
 mod error;
 mod follow;
 mod history;

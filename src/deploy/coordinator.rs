@@ -4,6 +4,7 @@ use super::barrier::{Barrier, BarrierRules};
 use super::command::Command;
 use super::counts::Counts;
 use super::entry::Entry;
+use super::errand::Errand;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
 use super::links::{LinkChange, Links};
@@ -25,6 +26,8 @@ pub(super) enum Order {
     Before(HostId),
     /// Switch, then run the hook after.
     Switch(HostId),
+    /// Ask what the errand is about; of these hosts whether their swarm ports are reached.
+    Ask { host: HostId, peers: Vec<Neighbour> },
     /// End agent and connection; verified pieces stay if asked.
     Leave { host: HostId, keep_partial: bool },
     /// Tell every agent to limit itself.
@@ -43,6 +46,10 @@ pub(super) enum Order {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Word {
     LoggedIn,
+    /// The host's clock less ours, milliseconds.
+    Clock {
+        offset_ms: i64,
+    },
     /// The agent answered; so many bytes of agent were sent for it.
     Launched {
         uploaded: u64,
@@ -72,6 +79,8 @@ pub(super) struct Rulebook {
     pub(super) packs_first: bool,
     /// There is a payload; else the release must be on the hosts.
     pub(super) ships: bool,
+    /// What is asked of each host instead.
+    pub(super) errand: Option<Errand>,
     pub(super) seed: u64,
 }
 
@@ -165,6 +174,7 @@ impl Coordinator {
             Word::Said(Report::Log { level, source, message }) => self.log(Some(id), level, source, message),
             _ if !current => {}
             Word::LoggedIn => self.step(id, Input::LoggedIn),
+            Word::Clock { offset_ms } => entry.clock_offset_ms = Some(offset_ms),
             Word::Launched { uploaded } => {
                 entry.agent = true;
                 entry.spent.agent += uploaded;
@@ -290,6 +300,7 @@ impl Coordinator {
             Effect::Stage => self.orders.push(Order::Stage(id)),
             Effect::Before => self.orders.push(Order::Before(id)),
             Effect::Switch => self.orders.push(Order::Switch(id)),
+            Effect::Ask => self.ask(id),
             Effect::Leave => {
                 self.unlink(id);
                 self.orders.push(Order::Leave { host: id, keep_partial: true });
@@ -342,6 +353,7 @@ impl Coordinator {
     /// Draws the consequences until there are none left.
     fn settle(&mut self) {
         self.open_gate();
+        self.judge();
         loop {
             let moves = self.barrier.poll(&self.hosts, &self.counts);
             if moves.is_empty() {
@@ -447,6 +459,7 @@ impl Coordinator {
         Rules {
             packed: self.packed.is_some(),
             ships: self.book.ships,
+            errand: self.book.errand,
             gate_open: self.gate_open,
             attempts: self.book.attempts,
             now: self.now,

@@ -1,11 +1,12 @@
 use super::event::StateName;
-use super::host::{Activation, Way};
+use super::host::{Activation, Step, Way};
 
 /// How many hosts are in each state, kept by (before, after) and never counted anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     states: [u32; StateName::ALL.len()],
     steps: [u32; 4],
+    answered: u32,
 }
 
 impl Counts {
@@ -14,6 +15,7 @@ impl Counts {
         if let Way::Activating(step) = way {
             self.steps[*step as usize] += 1;
         }
+        self.answered += u32::from(*way == Way::Errand(Step::Answered));
     }
 
     pub(super) fn remove(&mut self, way: &Way, name: StateName) {
@@ -21,6 +23,7 @@ impl Counts {
         if let Way::Activating(step) = way {
             self.steps[*step as usize] -= 1;
         }
+        self.answered -= u32::from(*way == Way::Errand(Step::Answered));
     }
 
     pub(super) fn of(&self, name: StateName) -> u32 {
@@ -35,6 +38,15 @@ impl Counts {
         self.of(StateName::Active)
     }
 
+    pub(super) fn done(&self) -> u32 {
+        self.of(StateName::Done)
+    }
+
+    /// Hosts that wait for what the others say of them.
+    pub(super) fn answered(&self) -> u32 {
+        self.answered
+    }
+
     pub(super) fn failed(&self) -> u32 {
         self.of(StateName::Failed)
     }
@@ -45,7 +57,7 @@ impl Counts {
     }
 
     pub(super) fn finals(&self) -> u32 {
-        self.active() + self.failed() + self.cancelled()
+        self.active() + self.done() + self.failed() + self.cancelled()
     }
 
     /// Dialling or launching: these hold a place of the fan-out.

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 use crate::control::Progress;
 
+use super::errand::Checkup;
 use super::event::Mark;
 use super::host::Host;
 
@@ -37,6 +38,10 @@ pub(super) struct Entry {
     pub(super) marks: BTreeSet<Mark>,
     /// It was without any link to another host at some time.
     pub(super) ssh_only: bool,
+    /// Its clock less ours, milliseconds.
+    pub(super) clock_offset_ms: Option<i64>,
+    /// What a check found so far.
+    pub(super) checkup: Option<Checkup>,
     /// Where the link pointed before this run switched it.
     pub(super) previous: Option<String>,
     /// What could not be removed on it.
@@ -70,6 +75,8 @@ impl Entry {
             since: 0,
             marks: BTreeSet::new(),
             ssh_only: false,
+            clock_offset_ms: None,
+            checkup: None,
             previous: None,
             left: Vec::new(),
         }

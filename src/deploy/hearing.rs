@@ -43,12 +43,10 @@ impl Coordinator {
                 );
                 self.log(Some(id), LogLevel::Warn, LogSource::Murder, message);
             }
-            Report::Hello(_)
-            | Report::Log { .. }
-            | Report::Releases { .. }
-            | Report::Cleaned { .. }
-            | Report::Probed { .. }
-            | Report::Bye { .. } => {}
+            Report::Releases { .. } | Report::Cleaned { .. } | Report::Probed { .. } => {
+                self.answered(id, report)
+            }
+            Report::Hello(_) | Report::Log { .. } | Report::Bye { .. } => {}
         }
     }
 
@@ -64,6 +62,7 @@ impl Coordinator {
             let message = format!("took over the lock of {owner}, which is gone");
             self.log(Some(id), LogLevel::Warn, LogSource::Murder, message);
         }
+        self.note_checkup(id, &checked);
         let entry = &mut self.hosts[id.index()];
         entry.past_gate = true;
         entry.place = Some(checked.place);

@@ -3,10 +3,12 @@
 mod ask;
 mod barrier;
 mod board;
+mod check;
 mod command;
 mod coordinator;
 mod counts;
 mod entry;
+mod errand;
 mod event;
 mod hearing;
 mod host;
@@ -25,6 +27,7 @@ mod worker;
 
 pub use barrier::BarrierRules;
 pub use command::Command;
+pub use errand::{Checkup, Cleaned, Errand, Found};
 pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,

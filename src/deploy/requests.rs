@@ -4,12 +4,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
+use crate::control::{Begin, Fetch, HostId, Neighbour, Request, RunKey, VERSION};
 use crate::inventory::Host;
 use crate::payload::{Packed, hex};
 use crate::ssh::Target;
 
 use super::coordinator::Order;
+use super::errand::Errand;
 use super::plan::DeployPlan;
 use super::worker::Do;
 
@@ -96,6 +97,7 @@ impl Requests {
                 };
                 one(host, request)
             }
+            Order::Ask { host, peers } => one(host, asked(plan.errand?, peers)),
             Order::Leave { host, keep_partial } => vec![(host, Do::Leave { keep_partial })],
             Order::Throttle(_) => all(&|host| Request::Rate { bytes_per_second: rate_of(host) }),
             Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
@@ -105,6 +107,8 @@ impl Requests {
 
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
         let host = plan.hosts.get(id.index());
+        let read_only = plan.errand.is_some_and(Errand::is_read_only);
+        let room = if let Some(Errand::Check { bytes }) = plan.errand { bytes } else { 0 };
         Begin {
             v: VERSION,
             run: plan.run.clone(),
@@ -116,14 +120,23 @@ impl Requests {
             link: plan.link.clone(),
             tag: plan.tag.clone(),
             manifest: self.manifest.clone(),
-            lock: true,
-            read_only: false,
-            unpacked_bytes: self.bytes,
-            packed_bytes: self.packed_bytes,
+            lock: !read_only,
+            read_only,
+            unpacked_bytes: self.bytes + room,
+            packed_bytes: self.packed_bytes + room,
             entries: self.entries,
             ports: plan.ports,
             swarm: host.and_then(|host| host.swarm.clone()),
         }
+    }
+}
+
+/// What an errand asks of an agent.
+fn asked(errand: Errand, peers: Vec<Neighbour>) -> Request {
+    match errand {
+        Errand::Check { .. } => Request::Probe { peers },
+        Errand::Releases => Request::Releases,
+        Errand::Clean { keep } => Request::Clean { keep },
     }
 }
 

@@ -21,8 +21,8 @@ use super::ask::{Asked, Asker};
 use super::board::Board;
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
+use super::errand::Errand;
 use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
-use super::limit::{LinkRate, least_seconds};
 use super::plan::DeployPlan;
 use super::requests::Requests;
 use super::worker::{DOS, Do, Mouth, work};
@@ -140,6 +140,7 @@ impl Run {
             linger: plan.linger,
             packs_first: plan.same_release.is_some(),
             ships: plan.ships(),
+            errand: plan.errand,
             seed: now,
         };
         Ok(Self {
@@ -172,7 +173,7 @@ impl Run {
         let (mut packing, mut packed) = self.pack();
         if !self.plan.ships() {
             self.requests = Some(Requests::of_no_payload());
-            self.coordinator.packed(RunInfo::default());
+            self.coordinator.packed(self.info_of_nothing());
         }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -289,10 +290,14 @@ impl Run {
         self.coordinator.broken(&reason, exit);
     }
 
+    /// Nothing is shipped; a check says how long so many bytes would take.
+    fn info_of_nothing(&self) -> RunInfo {
+        let Some(Errand::Check { bytes }) = self.plan.errand else { return RunInfo::default() };
+        let least = if bytes > 0 { self.plan.least_seconds(bytes) } else { None };
+        RunInfo { bytes, least_seconds: least, ..RunInfo::default() }
+    }
+
     fn info(&self, packed: &Packed) -> RunInfo {
-        let rates: Vec<LinkRate> =
-            self.plan.hosts.iter().map(|host| LinkRate::both(self.plan.rate_of(host))).collect();
-        let least = least_seconds(packed.packed_bytes, self.plan.seed_rate, &rates);
         RunInfo {
             bytes: packed.bytes,
             packed_bytes: packed.packed_bytes,
@@ -301,7 +306,7 @@ impl Run {
             piece_length: packed.metainfo.piece_length,
             info_hash: hex(&packed.metainfo.info_hash),
             manifest: hex(&packed.manifest_hash),
-            least_seconds: least.map(|(seconds, _)| seconds),
+            least_seconds: self.plan.least_seconds(packed.packed_bytes),
             ignored: packed.ignored.len() as u64,
         }
     }

@@ -15,6 +15,7 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         exit: exit_code(run),
         seconds: seconds(run.now.saturating_sub(run.started)),
         active: counts.active(),
+        done: counts.done(),
         staged: counts.staged(),
         failed: counts.failed(),
         cancelled: counts.cancelled(),
@@ -25,7 +26,9 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
 }
 
 fn exit_code(run: &Coordinator) -> u8 {
-    let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
+    let wanted = run.counts.active()
+        + run.counts.done()
+        + if run.book.barrier.activate { 0 } else { run.counts.staged() };
     if wanted as usize == run.hosts.len() {
         exit::OK
     } else if let Some(exit) = run.broken {

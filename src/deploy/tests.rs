@@ -1,3 +1,5 @@
+mod errands;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report};
@@ -38,6 +40,7 @@ impl World {
             linger,
             packs_first: false,
             ships: true,
+            errand: None,
             seed: 1,
         };
         let run = Coordinator::new(book, 1_000);

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -92,10 +92,17 @@ async fn attempt(
     let launch = session.launch(&shared.agents);
     let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
     let agent = launched.map_err(|error| error.failure(Phase::Launching))?;
+    mouth.say(Word::Clock { offset_ms: clock_offset_ms(agent.hello.clock_ms) }).await;
     mouth.say(Word::Launched { uploaded: agent.uploaded_bytes }).await;
     let left = converse(shared, mouth, dos, &session, agent).await;
     session.close().await;
     left
+}
+
+/// How far the host's clock, which just said `theirs`, goes before ours; milliseconds.
+fn clock_offset_ms(theirs: u64) -> i64 {
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(i128::from(theirs) - ours as i128).unwrap_or_default()
 }
 
 /// Does it, unless the host is to be left before it is done.

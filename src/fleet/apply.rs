@@ -39,6 +39,12 @@ impl FleetState {
                     host.hear(at);
                 }
             }
+            Body::Found { host, result } => {
+                if let Some(host) = self.hosts.get_mut(host.index()) {
+                    host.found = Some(result.clone());
+                    host.hear(at);
+                }
+            }
             Body::Question(question) => self.questions.push_back(question.clone()),
             Body::QuestionDone { id } => self.questions.retain(|question| question.id != *id),
             Body::Stopping { reason } => {

@@ -54,6 +54,7 @@ impl FleetState {
             HostState::Unpacking if host.unpacked.1 > 0 => {
                 format!("{:.0} % unpacked", host.unpacked.0 as f64 * 100.0 / host.unpacked.1 as f64)
             }
+            HostState::Done => host.found.as_ref().map_or_else(String::new, |found| found.words()),
             HostState::Verifying => "checking what came".to_owned(),
             _ => String::new(),
         };

@@ -172,6 +172,7 @@ pub(crate) fn summary(exit: u8, active: u32, staged: u32, failed: u32, cancelled
         exit,
         seconds: 0.0,
         active,
+        done: 0,
         staged,
         failed,
         cancelled,

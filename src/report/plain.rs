@@ -121,6 +121,11 @@ impl<W: Write> Plain<W> {
             HostState::Queued { reason } if reason.is_empty() && attempt == 0 => return String::new(),
             HostState::Queued { reason } | HostState::Skipped { reason } => reason.clone(),
             HostState::Staged { already: true } => "was there already".to_owned(),
+            HostState::Done => self
+                .fleet
+                .host(host)
+                .and_then(|it| it.found.as_ref())
+                .map_or_else(String::new, |it| it.words()),
             HostState::Failed(Failure { phase, kind, message, .. }) => {
                 let of = if attempt <= attempts { format!(" of {attempts}") } else { String::new() };
                 format!("{kind} while {phase}: {message} (attempt {attempt}{of})")

@@ -6,7 +6,7 @@ use super::tests::{Page, style};
 use super::*;
 use crate::control::{FailureKind, Phase};
 use crate::deploy::{Event, StateName};
-use crate::journal::script;
+use crate::journal::{script, script_errands};
 
 const SCHEMA: &str = include_str!("../../assets/events.schema.json");
 
@@ -73,6 +73,7 @@ fn is_a(value: &Value, name: &str) -> bool {
         "integer" => value.is_u64(),
         "number" => value.is_number(),
         "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
         "object" => value.is_object(),
         "array" => value.is_array(),
         other => panic!("the validator does not know the type {other:?}"),
@@ -97,7 +98,8 @@ fn every_line_is_as_the_schema_says() {
     let schema = schema();
     let mut seen = std::collections::BTreeSet::new();
     let runs = [script::success(), script::some_failed(), script::stopped(), script::held(), script::demo()];
-    for line in runs.iter().flat_map(|events| lines(events)) {
+    let errands = [script_errands::check(), script_errands::releases(), script_errands::clean()];
+    for line in runs.iter().chain(&errands).flat_map(|events| lines(events)) {
         if let Err(fault) = check(&schema, &schema, &line) {
             let name = line["type"].as_str().unwrap();
             panic!("{line}: {fault}: {:?}", check(&schema, &schema["$defs"][name], &line));

@@ -6,6 +6,8 @@ mod demo;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod errands;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod faults;
