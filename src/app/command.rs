@@ -6,6 +6,7 @@ use crate::exit;
 use crate::paths::Paths;
 
 use super::errand::errand;
+use super::rollback::rollback;
 use super::{AppError, demo, deploy, history};
 
 /// Does what the command line says. Returns the exit code.
@@ -16,10 +17,7 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
         Command::Deploy(args) => wait(deploy::deploy(cli, &around, &paths, &args.payload)),
         Command::Demo(args) => wait(demo::demo(cli, &around, &paths, args)),
         Command::Activate(args) => wait(deploy::switch(cli, &around, &paths, "activate", &args.tag)),
-        Command::Rollback(args) => match &args.tag {
-            Some(tag) => wait(deploy::switch(cli, &around, &paths, "rollback", tag)),
-            None => Err(AppError::Config("name the release to go back to: murder rollback TAG".to_owned())),
-        },
+        Command::Rollback(args) => wait(rollback(cli, &around, &paths, args)),
         Command::Runs(args) => print(&history::runs(&paths, &around.face(cli)?, args)?),
         Command::Show(args) => print(&history::tell(&paths, &around.face(cli)?, args)?),
         Command::Replay(args) => wait(history::replay(&paths, &around.face(cli)?, args)),

@@ -7,9 +7,11 @@ mod dry_run;
 mod errand;
 mod error;
 mod follow;
+mod held;
 mod history;
 mod plan;
 mod questions;
+mod rollback;
 mod screen;
 mod signals;
 

@@ -67,6 +67,8 @@ pub(super) enum Word {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rulebook {
     pub(super) run: RunId,
+    /// The release, empty if none is meant.
+    pub(super) tag: String,
     pub(super) names: Vec<String>,
     pub(super) racks: Vec<Option<String>>,
     pub(super) attempts: u32,
@@ -209,7 +211,8 @@ impl Coordinator {
             }
             Command::Lease(seconds) => self.orders.push(Order::Lease(seconds)),
             Command::Stop => self.stop("stopped by the user"),
-            Command::Rollback | Command::Answer { .. } | Command::Abort => {}
+            Command::Rollback => self.roll_back(),
+            Command::Answer { .. } | Command::Abort => {}
         }
         self.next_queued = 0;
         self.settle();
@@ -252,7 +255,8 @@ impl Coordinator {
 
     /// A host moves; what follows becomes orders and events.
     pub(super) fn step(&mut self, id: HostId, input: Input) {
-        let rules = self.rules();
+        let Some(entry) = self.hosts.get(id.index()) else { return };
+        let rules = self.rules(entry);
         let Some(entry) = self.hosts.get_mut(id.index()) else { return };
         let before = (entry.host.way.clone(), entry.host.attempt);
         let effects = entry.host.step(input, rules);
@@ -455,11 +459,12 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn rules(&self) -> Rules {
+    fn rules(&self, entry: &Entry) -> Rules {
         Rules {
             packed: self.packed.is_some(),
-            ships: self.book.ships,
+            ships: self.book.ships && entry.back.is_none(),
             errand: self.book.errand,
+            back: entry.back.is_some(),
             gate_open: self.gate_open,
             attempts: self.book.attempts,
             now: self.now,

@@ -42,6 +42,10 @@ pub(super) struct Entry {
     pub(super) clock_offset_ms: Option<i64>,
     /// What a check found so far.
     pub(super) checkup: Option<Checkup>,
+    /// This run switched its link, and did not switch it back.
+    pub(super) switched: bool,
+    /// Tag that it is taken back to, if it is.
+    pub(super) back: Option<String>,
     /// Where the link pointed before this run switched it.
     pub(super) previous: Option<String>,
     /// What could not be removed on it.
@@ -77,6 +81,8 @@ impl Entry {
             ssh_only: false,
             clock_offset_ms: None,
             checkup: None,
+            switched: false,
+            back: None,
             previous: None,
             left: Vec::new(),
         }

@@ -72,6 +72,13 @@ pub enum Body {
         #[serde(rename = "switched_at")]
         at: u64,
     },
+    /// The link on a host points again at what was current before this run.
+    RolledBack {
+        /// Which.
+        host: HostId,
+        /// Tag that it points at.
+        tag: String,
+    },
     /// What an errand (`check`, `releases`, `clean`) found on a host.
     Found {
         /// Which.

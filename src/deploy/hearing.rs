@@ -28,10 +28,7 @@ impl Coordinator {
             Report::Staged { already } => self.step(id, Input::Staged { already }),
             Report::Ready => self.step(id, Input::Ready),
             Report::Activated { previous, .. } => {
-                let entry = &mut self.hosts[id.index()];
-                entry.previous = previous.or(entry.previous.take());
-                let at = self.now;
-                self.orders.push(Order::Emit(Body::Activated { host: id, at }));
+                self.switched(id, previous);
                 self.step(id, Input::Activated);
             }
             Report::Settled => self.step(id, Input::Settled),
@@ -48,6 +45,21 @@ impl Coordinator {
             }
             Report::Hello(_) | Report::Log { .. } | Report::Bye { .. } => {}
         }
+    }
+
+    fn switched(&mut self, id: HostId, previous: Option<String>) {
+        let entry = &mut self.hosts[id.index()];
+        entry.switched = entry.back.is_none();
+        let body = match &entry.back {
+            Some(tag) => Body::RolledBack { host: id, tag: tag.clone() },
+            None => {
+                // A second activation of the same release has nothing new to go back to.
+                let before = previous.filter(|tag| *tag != self.book.tag);
+                entry.previous = before.or(entry.previous.take());
+                Body::Activated { host: id, at: self.now }
+            }
+        };
+        self.orders.push(Order::Emit(body));
     }
 
     fn checked(&mut self, id: HostId, checked: Checked) {

@@ -41,6 +41,8 @@ pub(super) enum Way {
     Active,
     /// Asked for what the errand is about; shown as checking.
     Errand(Step),
+    /// Switched back to what was current before; the release of the run is only staged again.
+    Back,
     /// The errand is done.
     Done,
     Failed(Failure),
@@ -107,6 +109,8 @@ pub(super) enum Input {
     Failed(Failure),
     Cancel,
     Retry,
+    /// Switch back to what was current before this run.
+    RollBack,
     Skip {
         reason: String,
     },
@@ -136,6 +140,8 @@ pub(super) struct Rules {
     pub(super) ships: bool,
     /// What is asked of each host instead of shipping something.
     pub(super) errand: Option<Errand>,
+    /// The host goes back to the release before.
+    pub(super) back: bool,
     /// See [`Input::GateOpened`].
     pub(super) gate_open: bool,
     /// Attempts that a host gets by itself, the first included.
@@ -210,6 +216,7 @@ impl Host {
             (Way::Activating(Activation::Switching), Input::Activated) => {
                 (Way::Activating(Activation::After), vec![])
             }
+            (Way::Activating(Activation::After), Input::Settled) if rules.back => (Way::Back, vec![]),
             (Way::Activating(Activation::After), Input::Settled) => (Way::Active, vec![]),
             _ => return Vec::new(),
         };
@@ -243,13 +250,22 @@ impl Host {
                 self.way = Way::Skipped { reason: reason.clone() };
                 Some(if runs { vec![Effect::Leave] } else { vec![] })
             }
-            Input::Retry if matches!(self.way, Way::Failed(_) | Way::Cancelled | Way::Skipped { .. }) => {
+            Input::Retry | Input::RollBack if self.may_begin_again(input) => {
                 self.last_attempt = self.attempt + rules.attempts.max(1);
                 self.way = Way::Queued { not_before: rules.now, reason: String::new() };
                 Some(vec![])
             }
-            Input::Cancel | Input::Skip { .. } | Input::Retry => Some(vec![]),
+            Input::Cancel | Input::Skip { .. } | Input::Retry | Input::RollBack => Some(vec![]),
             _ => None,
+        }
+    }
+
+    fn may_begin_again(&self, input: &Input) -> bool {
+        match &self.way {
+            Way::Failed(_) => true,
+            Way::Active => *input == Input::RollBack,
+            Way::Cancelled | Way::Skipped { .. } => *input == Input::Retry,
+            _ => false,
         }
     }
 
@@ -301,6 +317,7 @@ impl Way {
             Self::Staged { already } => HostState::Staged { already: *already },
             Self::Activating(_) => HostState::Activating,
             Self::Active => HostState::Active,
+            Self::Back => HostState::Staged { already: true },
             Self::Done => HostState::Done,
             Self::Failed(failure) => HostState::Failed(failure.clone()),
             Self::Cancelled => HostState::Cancelled,
@@ -310,7 +327,10 @@ impl Way {
 
     /// Nothing moves it but a retry. (`Staged` is final only for a run that activates nothing; the run knows.)
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Active | Self::Done | Self::Failed(_) | Self::Cancelled | Self::Skipped { .. })
+        matches!(
+            self,
+            Self::Active | Self::Back | Self::Done | Self::Failed(_) | Self::Cancelled | Self::Skipped { .. }
+        )
     }
 }
 
@@ -318,8 +338,15 @@ impl Way {
 mod tests {
     use super::*;
 
-    const RULES: Rules =
-        Rules { packed: true, ships: true, errand: None, gate_open: true, attempts: 3, now: 1_000 };
+    const RULES: Rules = Rules {
+        packed: true,
+        ships: true,
+        errand: None,
+        back: false,
+        gate_open: true,
+        attempts: 3,
+        now: 1_000,
+    };
 
     fn failure(kind: FailureKind) -> Input {
         Input::Failed(Failure::new(Phase::Fetching, kind, "x"))

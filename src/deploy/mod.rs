@@ -11,6 +11,7 @@ mod entry;
 mod errand;
 mod event;
 mod hearing;
+mod held;
 mod host;
 mod limit;
 mod links;
@@ -18,6 +19,7 @@ mod open;
 mod plan;
 mod requests;
 mod retry;
+mod rollback;
 mod run;
 mod tally;
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use held::open_barrier;
 pub use limit::{Binding, LinkRate, least_seconds};
 pub use open::OpenPlan;
 pub use plan::DeployPlan;

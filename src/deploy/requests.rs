@@ -105,6 +105,17 @@ impl Requests {
         })
     }
 
+    /// The same for a host that is switched back to another release, which is there.
+    pub(super) fn back(plan: &DeployPlan, order: &Order, host: HostId, tag: &str) -> Do {
+        let tag = tag.to_owned();
+        Do::Send(if matches!(order, Order::Begin(_)) {
+            Request::Begin(Box::new(Begin { tag, ..Self::of_no_payload().begin(plan, host) }))
+        } else {
+            let hook = plan.after.clone();
+            Request::Activate { tag, hook, rollback_on_failure: false, keep: None }
+        })
+    }
+
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
         let host = plan.hosts.get(id.index());
         let read_only = plan.errand.is_some_and(Errand::is_read_only);

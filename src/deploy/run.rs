@@ -23,6 +23,7 @@ use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
 use super::errand::Errand;
 use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
+use super::held::was_told;
 use super::plan::DeployPlan;
 use super::requests::Requests;
 use super::worker::{DOS, Do, Mouth, work};
@@ -131,6 +132,7 @@ impl Run {
         let targets = plan.hosts.iter().map(super::requests::target).collect();
         let book = Rulebook {
             run: plan.run.clone(),
+            tag: plan.tag.clone(),
             names: plan.hosts.iter().map(|host| host.name.clone()).collect(),
             racks: plan.hosts.iter().map(|host| host.rack.clone()).collect(),
             attempts: plan.attempts,
@@ -373,6 +375,11 @@ impl Run {
                 self.emit(Body::Seeder(Box::new(progress))).await;
             }
         }
+        if self.coordinator.barrier.is_held() && was_told(&self.plan.folder) {
+            let words = "`murder activate` opens the barrier".to_owned();
+            self.coordinator.log(None, LogLevel::Info, LogSource::Murder, words);
+            self.coordinator.command(Command::Activate);
+        }
         self.coordinator.tick(now);
     }
 
@@ -415,6 +422,9 @@ impl Run {
             }
             return;
         };
+        if let Some((host, order)) = self.going_back(&order) {
+            return self.give(host, order);
+        }
         let running: Vec<HostId> =
             self.coordinator.ids().filter(|id| self.coordinator.hosts[id.index()].agent).collect();
         match requests.of(&self.plan, order, &running) {
@@ -426,6 +436,13 @@ impl Run {
                 "an order was not understood".into(),
             ),
         }
+    }
+
+    /// What an order means for a host that goes back to its release before.
+    fn going_back(&self, order: &Order) -> Option<(HostId, Do)> {
+        let (Order::Begin(host) | Order::Switch(host)) = order else { return None };
+        let tag = self.coordinator.hosts.get(host.index())?.back.as_deref()?;
+        Some((*host, Requests::back(&self.plan, order, *host, tag)))
     }
 
     fn give(&self, host: HostId, order: Do) {

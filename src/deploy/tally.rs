@@ -16,7 +16,7 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         seconds: seconds(run.now.saturating_sub(run.started)),
         active: counts.active(),
         done: counts.done(),
-        staged: counts.staged(),
+        staged: counts.staged() + counts.back(),
         failed: counts.failed(),
         cancelled: counts.cancelled(),
         swarm: swarm(run),
@@ -33,7 +33,7 @@ fn exit_code(run: &Coordinator) -> u8 {
         exit::OK
     } else if let Some(exit) = run.broken {
         exit
-    } else if run.stopped_early {
+    } else if run.stopped_early || run.counts.back() > 0 && run.counts.failed() == 0 {
         exit::STOPPED
     } else if run.counts.failed() + run.counts.staged() > 0 {
         exit::FAILED

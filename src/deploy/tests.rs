@@ -1,4 +1,5 @@
 mod errands;
+mod rollback;
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,6 +32,7 @@ impl World {
     fn with(hosts: usize, barrier: BarrierRules, attempts: u32, linger: bool) -> Self {
         let book = Rulebook {
             run: crate::control::RunId("r".into()),
+            tag: "v2".into(),
             names: (0..hosts).map(|i| format!("h{i}")).collect(),
             racks: vec![None; hosts],
             attempts,

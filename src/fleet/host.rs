@@ -123,6 +123,8 @@ pub struct HostRecord {
     pub since: u64,
     /// When it was last heard of.
     pub heard: u64,
+    /// Tag that this run took it back to.
+    pub back: Option<String>,
     /// What an errand found on it.
     pub found: Option<Box<Found>>,
     /// Its last numbers. `done` and `total` are those of the phase that reported.
@@ -160,6 +162,7 @@ impl HostRecord {
             attempt: 0,
             since: at,
             heard: at,
+            back: None,
             found: None,
             progress: HostProgress::default(),
             fetched: 0,

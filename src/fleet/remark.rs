@@ -79,6 +79,9 @@ impl FleetState {
 
     fn staged(&self, host: &HostRecord, now: u64) -> Remark {
         let waits = self.plan().is_some_and(|plan| plan.activate) && !self.is_resting();
+        if let Some(tag) = &host.back {
+            return Remark::new(Weight::Note, format!("rolled back to {tag}"));
+        }
         let text = match self.barrier() {
             _ if host.state == (HostState::Staged { already: true }) && !waits => {
                 "was there already".to_owned()

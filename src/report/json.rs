@@ -95,6 +95,10 @@ impl<W: Write, E: Write> Json<W, E> {
                 event.at,
                 Object::Barrier { staged: barrier.staged, failed: barrier.failed, waiting: barrier.waiting },
             ),
+            Body::RolledBack { host, tag } => {
+                let host = self.name(*host);
+                self.line(event.at, Object::RolledBack { host: &host, tag });
+            }
             Body::Found { host, result } => {
                 let name = self.name(*host);
                 let found = FoundObject::new(&name, result, &|id| self.name(id));
@@ -271,6 +275,10 @@ enum Object<'a> {
     },
     Activated {
         host: &'a str,
+    },
+    RolledBack {
+        host: &'a str,
+        tag: &'a str,
     },
     RunFinished {
         run: &'a str,

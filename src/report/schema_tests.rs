@@ -97,7 +97,14 @@ fn lines(events: &[Event]) -> Vec<Value> {
 fn every_line_is_as_the_schema_says() {
     let schema = schema();
     let mut seen = std::collections::BTreeSet::new();
-    let runs = [script::success(), script::some_failed(), script::stopped(), script::held(), script::demo()];
+    let runs = [
+        script::success(),
+        script::some_failed(),
+        script::stopped(),
+        script::held(),
+        script::demo(),
+        script::rolled_back(),
+    ];
     let errands = [script_errands::check(), script_errands::releases(), script_errands::clean()];
     for line in runs.iter().chain(&errands).flat_map(|events| lines(events)) {
         if let Err(fault) = check(&schema, &schema, &line) {

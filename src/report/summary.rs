@@ -90,6 +90,7 @@ impl Text<'_> {
         }
         self.counts();
         self.right_now();
+        self.rolled_back();
         self.recovered();
         self.time();
         self.swarm();
@@ -140,6 +141,20 @@ impl Text<'_> {
             let _ = write!(text, ", {rest} what they had before");
         }
         self.fact("right now", &text);
+    }
+
+    /// Hosts that were switched back.
+    fn rolled_back(&mut self) {
+        let mut tags: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
+        for (id, host) in self.fleet.ids() {
+            if let Some(tag) = &host.back {
+                tags.entry(tag).or_default().push(id);
+            }
+        }
+        for (tag, hosts) in tags {
+            let text = format!("{} to {tag}: {}", plural(hosts.len(), "host"), self.names(&hosts));
+            self.fact("rolled back", &text);
+        }
     }
 
     /// Hosts that came through, though not at once.

@@ -58,13 +58,14 @@ fn fleet(events: &[Event]) -> FleetState {
     fleet
 }
 
-fn runs() -> [(&'static str, Vec<Event>); 8] {
+fn runs() -> [(&'static str, Vec<Event>); 9] {
     [
         ("success", script::success()),
         ("some_failed", script::some_failed()),
         ("stopped", script::stopped()),
         ("held", script::held()),
         ("demo", script::demo()),
+        ("rolled_back", script::rolled_back()),
         ("check", script_errands::check()),
         ("releases", script_errands::releases()),
         ("clean", script_errands::clean()),

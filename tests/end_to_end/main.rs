@@ -21,4 +21,6 @@ mod output;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
+mod switching;
+#[cfg(test)]
 mod tui;
