@@ -37,6 +37,21 @@ impl FleetState {
             Body::Activated { host, at: switched } => {
                 if let Some(host) = self.hosts.get_mut(host.index()) {
                     host.activated_at = Some(*switched);
+                    host.back = None;
+                    host.hear(at);
+                }
+            }
+            Body::RolledBack { host, tag } => {
+                if let Some(host) = self.hosts.get_mut(host.index()) {
+                    host.activated_at = None;
+                    host.back = Some(tag.clone());
+                    host.hear(at);
+                }
+                self.note(at, Some(*host), LogLevel::Info, format!("rolled back to {tag}"));
+            }
+            Body::Found { host, result } => {
+                if let Some(host) = self.hosts.get_mut(host.index()) {
+                    host.found = Some(result.clone());
                     host.hear(at);
                 }
             }

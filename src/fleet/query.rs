@@ -278,7 +278,7 @@ fn rank(host: &HostRecord) -> usize {
         StateName::Queued => 3,
         StateName::Cancelled | StateName::Skipped => 4,
         StateName::Staged => 5,
-        StateName::Active => 6,
+        StateName::Active | StateName::Done => 6,
         _ => 2,
     }
 }

@@ -73,6 +73,10 @@ impl<W: Write> Plain<W> {
             Body::Mark { host, mark, on, message } => self.mark(at, *host, *mark, *on, message),
             Body::Log(line) => self.log(at, line),
             Body::Barrier(barrier) => self.barrier(at, *barrier),
+            Body::RolledBack { host, tag } => {
+                let words = format!("`current` is {tag} again");
+                self.line(at, Some(*host), (self.glyph("·"), Ink::Good), "rolled back", &words)
+            }
             Body::Stopping { reason } => {
                 self.line(at, None, (self.glyph("!"), Ink::Warn), "stopping", reason)
             }
@@ -120,7 +124,13 @@ impl<W: Write> Plain<W> {
             // Where everybody begins is no change.
             HostState::Queued { reason } if reason.is_empty() && attempt == 0 => return String::new(),
             HostState::Queued { reason } | HostState::Skipped { reason } => reason.clone(),
+            HostState::Staged { .. } if self.went_back(host) => "no longer current".to_owned(),
             HostState::Staged { already: true } => "was there already".to_owned(),
+            HostState::Done => self
+                .fleet
+                .host(host)
+                .and_then(|it| it.found.as_ref())
+                .map_or_else(String::new, |it| it.words()),
             HostState::Failed(Failure { phase, kind, message, .. }) => {
                 let of = if attempt <= attempts { format!(" of {attempts}") } else { String::new() };
                 format!("{kind} while {phase}: {message} (attempt {attempt}{of})")
@@ -130,6 +140,10 @@ impl<W: Write> Plain<W> {
         };
         let name = state.name();
         self.line(at, Some(host), self.options.style.state(name), name.as_str(), &text)
+    }
+
+    fn went_back(&self, host: HostId) -> bool {
+        self.fleet.host(host).is_some_and(|host| host.back.is_some())
     }
 
     fn mark(&self, at: u64, host: HostId, mark: Mark, on: bool, message: &str) -> String {

@@ -6,6 +6,7 @@ use crate::control::{Failure, FailureKind, HostId, LogLevel, Phase, RunId};
 use crate::deploy::{Body, Event, HostState, Plan};
 use crate::fleet::FleetState;
 use crate::journal::script::{self, START, Script};
+use crate::journal::script_errands;
 
 /// A place that many may write to and that is read afterwards.
 #[derive(Clone, Default)]
@@ -57,13 +58,17 @@ fn fleet(events: &[Event]) -> FleetState {
     fleet
 }
 
-fn runs() -> [(&'static str, Vec<Event>); 5] {
+fn runs() -> [(&'static str, Vec<Event>); 9] {
     [
         ("success", script::success()),
         ("some_failed", script::some_failed()),
         ("stopped", script::stopped()),
         ("held", script::held()),
         ("demo", script::demo()),
+        ("rolled_back", script::rolled_back()),
+        ("check", script_errands::check()),
+        ("releases", script_errands::releases()),
+        ("clean", script_errands::clean()),
     ]
 }
 

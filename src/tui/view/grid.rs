@@ -226,7 +226,7 @@ fn gravity(host: &HostRecord) -> u8 {
         StateName::Cancelled | StateName::Skipped => 1,
         StateName::Queued => 3,
         StateName::Staged => 1,
-        StateName::Active => 0,
+        StateName::Active | StateName::Done => 0,
         // Of hosts that move the one that is least far shows.
         _ => 4,
     }
