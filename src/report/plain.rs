@@ -47,6 +47,8 @@ pub struct Plain<W> {
     status_due: u64,
     /// A line that will be rewritten stands at the cursor.
     rewriting: bool,
+    /// Lines that wait for the answer to a question.
+    held: Option<String>,
     barrier: Option<BarrierState>,
 }
 
@@ -60,6 +62,7 @@ impl<W: Write> Plain<W> {
             name_width: OURSELVES.len(),
             status_due: u64::MAX,
             rewriting: false,
+            held: None,
             barrier: None,
         }
     }
@@ -279,6 +282,10 @@ impl<W: Write> Plain<W> {
         if text.is_empty() {
             return;
         }
+        if let Some(held) = &mut self.held {
+            held.push_str(text);
+            return;
+        }
         let mut all = String::new();
         if std::mem::take(&mut self.rewriting) {
             all.push_str("\r\u{1b}[K");
@@ -303,9 +310,20 @@ impl<W: Write + Send> Face for Plain<W> {
     fn tick(&mut self, now: u64) {
         self.fleet.tick(now);
         let busy = self.fleet.counts().in_flight() > 0;
-        if busy || self.options.columns.is_some() {
+        if self.held.is_none() && (busy || self.options.columns.is_some()) {
             let status = self.status(now);
             self.out.write(&status);
+        }
+    }
+
+    fn hold(&mut self, on: bool) {
+        if on {
+            if std::mem::take(&mut self.rewriting) {
+                self.out.write("\r\u{1b}[K");
+            }
+            self.held.get_or_insert_default();
+        } else if let Some(held) = self.held.take() {
+            self.out.write(&held);
         }
     }
 

@@ -160,7 +160,9 @@ impl Text<'_> {
     /// Hosts that came through, though not at once.
     fn recovered(&mut self) {
         let came_through = |host: &HostRecord| {
-            matches!(host.name(), StateName::Active | StateName::Staged) && !host.attempts().is_empty()
+            matches!(host.name(), StateName::Active | StateName::Staged)
+                && !host.attempts().is_empty()
+                && host.back.is_none()
         };
         let hosts: Vec<(HostId, &HostRecord)> =
             self.fleet.ids().filter(|(_, host)| came_through(host)).collect();

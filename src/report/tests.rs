@@ -294,3 +294,24 @@ fn a_host_that_is_none_of_the_plan_breaks_nothing() {
     assert!(plain(options(), &events).contains(" ? "));
     assert!(json(&events).0.contains("\"?\""));
 }
+
+#[test]
+fn nothing_is_printed_over_a_question_and_nothing_is_lost() {
+    let events = script::success();
+    let (before, after) = events.split_at(events.len() / 2);
+    let page = Page::default();
+    let mut face = Plain::new(page.clone(), PlainOptions { columns: Some(|| 60), ..options() });
+    before.iter().for_each(|event| face.event(event));
+    face.hold(true);
+    let at_the_question = page.text();
+    after.iter().for_each(|event| face.event(event));
+    face.tick(START + 3_600_000);
+    assert_eq!(page.text(), at_the_question);
+    face.hold(false);
+    let kept =
+        |text: &str| text.lines().filter(|line| !line.contains('\r')).map(str::to_owned).collect::<Vec<_>>();
+    let told = kept(&page.text());
+    for line in kept(&plain(options(), &events)).iter().filter(|line| line.contains("active")) {
+        assert!(told.contains(line), "{line:?} in {told:#?}");
+    }
+}
