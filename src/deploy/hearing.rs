@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use crate::control::{Checked, FailureKind, HostId, LogLevel, LogSource, Phase, Progress, Report};
+use crate::control::{Checked, FailureKind, HostId, LogLevel, LogSource, Phase, Progress, Report, SAME_DEST};
 
-use super::coordinator::{Coordinator, Order, SAME_DEST};
+use super::coordinator::{Coordinator, Order};
 use super::event::{Body, HostProgress, HostState};
 use super::host::Input;
 
@@ -34,6 +34,7 @@ impl Coordinator {
                 let entry = &mut self.hosts[id.index()];
                 entry.previous = previous.or(entry.previous.take());
                 let at = self.now;
+                entry.switched_at = Some(at);
                 self.orders.push(Order::Emit(Body::Activated { host: id, at }));
                 self.step(id, Input::Activated);
             }

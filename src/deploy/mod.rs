@@ -22,6 +22,7 @@ mod retry;
 mod run;
 mod seen;
 mod sent;
+mod sweep;
 mod talk;
 mod tally;
 #[cfg(test)]
@@ -33,8 +34,8 @@ mod worker;
 pub use barrier::BarrierRules;
 pub use command::Command;
 pub use event::{
-    BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
-    Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
+    ActivationSummary, BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine,
+    Mark, Plan, Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
 pub use limit::{Binding, FluidLimit, LinkRate, least_seconds};
 pub use open::OpenPlan;

@@ -109,10 +109,16 @@ impl Requests {
             Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
             Order::Connect { .. }
             | Order::Alone { .. }
+            | Order::Sweep { .. }
             | Order::ThrottleSeeder(_)
             | Order::Emit(_)
             | Order::Finish => return None,
         })
+    }
+
+    /// What makes an agent end an older one of this run, and remove what that left.
+    pub(super) fn sweep(plan: &DeployPlan, id: HostId) -> Request {
+        Request::Begin(Box::new(Self::of_no_payload().begin(plan, id)))
     }
 
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
