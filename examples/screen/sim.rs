@@ -508,7 +508,9 @@ impl Sim {
                 ..SwarmSummary::default()
             },
             failures: Vec::<FailureGroup>::new(),
+            activation: None,
             left_behind: Vec::new(),
+            unchecked: Vec::new(),
         }
     }
 }
