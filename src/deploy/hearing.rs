@@ -33,8 +33,8 @@ impl Coordinator {
             Report::Activated { previous, .. } => {
                 let entry = &mut self.hosts[id.index()];
                 entry.previous = previous.or(entry.previous.take());
-                let at = self.now;
-                self.orders.push(Order::Emit(Body::Activated { host: id, at }));
+                let (at, previous) = (self.now, entry.previous.clone());
+                self.orders.push(Order::Emit(Body::Activated { host: id, at, previous }));
                 self.step(id, Input::Activated);
             }
             Report::Settled => self.step(id, Input::Settled),

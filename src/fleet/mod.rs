@@ -4,6 +4,7 @@ mod apply;
 mod counts;
 mod eta;
 mod failures;
+mod glance;
 mod host;
 mod names;
 mod query;
@@ -17,7 +18,8 @@ mod why;
 
 pub use counts::Counts;
 pub use eta::Eta;
-pub use failures::{Cause, Causes};
+pub use failures::{Cause, Causes, Wrong};
+pub use glance::{Glance, Rank};
 pub use host::{Attempt, HostLine, HostRecord, RATE_SAMPLES, Span, WaitShares};
 pub use names::fold_names;
 pub use query::{Filter, Index, Query, Scope, Sort};
