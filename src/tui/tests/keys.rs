@@ -312,7 +312,7 @@ fn every_view_is_reached_and_left() {
 fn the_grid_is_walked_by_cells() {
     let mut app = moving();
     press(&mut app, "2 l l j h");
-    assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "web-08");
+    assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "web-04");
     press(&mut app, "G");
     assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "db-04");
     press(&mut app, "l j g g");
@@ -400,7 +400,7 @@ fn hosts_in_trouble_stand_below_the_causes_and_are_given_up_as_one() {
 /// Keys that lead to where another has something to do.
 fn way_to(action: Action) -> &'static str {
     match action {
-        Action::Up | Action::Top | Action::PageUp | Action::HalfUp => "G",
+        Action::Up | Action::Top | Action::PageUp | Action::HalfUp | Action::Cancel => "G",
         Action::Left => "2 l",
         Action::Right => "2",
         Action::Back => "f",
