@@ -215,6 +215,7 @@ impl Sim {
             StateName::Staged => HostState::Staged { already: false },
             StateName::Activating => HostState::Activating,
             StateName::Active => HostState::Active,
+            StateName::Done => HostState::Done,
             StateName::Cancelled => HostState::Cancelled,
             StateName::Failed | StateName::Skipped => HostState::Skipped { reason: String::new() },
         };
@@ -497,6 +498,7 @@ impl Sim {
             exit: if count(StateName::Failed) > 0 { 6 } else { 0 },
             seconds: (self.now - self.begun) as f64 / 1000.0,
             active: count(StateName::Active),
+            done: count(StateName::Done),
             staged: count(StateName::Staged),
             failed: count(StateName::Failed),
             cancelled: count(StateName::Cancelled),

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod hook;
+mod leftover;
 mod lines;
 mod listen;
 mod parts;

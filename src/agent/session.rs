@@ -381,12 +381,7 @@ impl Session {
                 let releases = blocking(Phase::Checking, move || place.dest.releases()).await;
                 Outcome::Told(releases.map(|releases| Report::Releases { releases: newest(releases) }))
             }),
-            Request::Clean { keep } => Box::pin(async move {
-                let removed = blocking(Phase::Checking, move || place.dest.clean(keep as usize)).await;
-                Outcome::Told(
-                    removed.map(|removed| Report::Cleaned { bytes: removed.bytes, tags: removed.tags }),
-                )
-            }),
+            Request::Clean { keep } => Box::pin(async move { Outcome::Told(work::clean(place, keep).await) }),
             _ => return Err(self.fault("a request came where it has no place")),
         };
         Ok(Some(job))

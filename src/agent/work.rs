@@ -20,6 +20,7 @@ use crate::payload::{
 };
 
 use super::hook::{HookEnd, HookPlace, run_hook};
+use super::leftover::remove_agents;
 use super::listen::{Listening, listen, own_addresses, reach};
 use super::session::Surroundings;
 
@@ -300,6 +301,21 @@ impl Place {
     async fn tell(&self, level: LogLevel, source: LogSource, message: String) {
         let _ = self.news.send(Report::Log { level, source, message }).await;
     }
+}
+
+/// Removes partial data, old releases, and the files of agents.
+pub(super) async fn clean(place: Place, keep: u32) -> Result<Report, Failure> {
+    blocking(Phase::Checking, move || {
+        let removed = place.dest.clean(keep as usize)?;
+        let agents = remove_agents();
+        Ok(Report::Cleaned {
+            bytes: removed.bytes,
+            tags: removed.tags,
+            agents: agents.files,
+            ended: agents.ended,
+        })
+    })
+    .await
 }
 
 /// Which of these answer a dial.

@@ -1,9 +1,12 @@
 use std::io::{self, Write};
 
 use crate::cli::{self, Cli, Command, ManArgs, Surroundings};
+use crate::deploy::Errand;
 use crate::exit;
 use crate::paths::Paths;
 
+use super::errand::errand;
+use super::rollback::rollback;
 use super::{AppError, demo, deploy, history};
 
 /// Does what the command line says. Returns the exit code.
@@ -14,10 +17,7 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
         Command::Deploy(args) => wait(deploy::deploy(cli, &around, &paths, &args.payload)),
         Command::Demo(args) => wait(demo::demo(cli, &around, &paths, args)),
         Command::Activate(args) => wait(deploy::switch(cli, &around, &paths, "activate", &args.tag)),
-        Command::Rollback(args) => match &args.tag {
-            Some(tag) => wait(deploy::switch(cli, &around, &paths, "rollback", tag)),
-            None => Err(AppError::Config("name the release to go back to: murder rollback TAG".to_owned())),
-        },
+        Command::Rollback(args) => wait(rollback(cli, &around, &paths, args)),
         Command::Runs(args) => print(&history::runs(&paths, &around.face(cli)?, args)?),
         Command::Show(args) => print(&history::tell(&paths, &around.face(cli)?, args)?),
         Command::Replay(args) => wait(history::replay(&paths, &around.face(cli)?, args)),
@@ -27,8 +27,13 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
         Command::Man(ManArgs { dir: None }) => print(&cli::man_page()),
         Command::Keys => print(&around.config.keys.text()),
         Command::Paths => print(&cli::paths(&paths)),
-        Command::Check(_) | Command::Releases(_) | Command::Clean(_) => {
-            Err(AppError::Config("this command is not built yet; nothing was contacted".to_owned()))
+        Command::Check(args) => {
+            let bytes = args.size.unwrap_or(0);
+            wait(errand(cli, &around, &paths, "check", |_| Errand::Check { bytes }))
+        }
+        Command::Releases(_) => wait(errand(cli, &around, &paths, "releases", |_| Errand::Releases)),
+        Command::Clean(_) => {
+            wait(errand(cli, &around, &paths, "clean", |setup| Errand::Clean { keep: setup.deploy.keep }))
         }
     }
 }

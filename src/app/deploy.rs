@@ -15,6 +15,7 @@ use super::AppError;
 use super::dry_run::dry_run;
 use super::embed::{check_payload, meta};
 use super::follow::{Listener, Record};
+use super::held::{held_run, open_held};
 use super::plan::{Occasion, plan};
 use super::screen::{at_terminal, show};
 use super::trace::trace_to;
@@ -47,6 +48,11 @@ pub(super) async fn switch(
     tag: &str,
 ) -> Result<u8, AppError> {
     let mut setup = Setup::new(cli, around)?;
+    if command == "activate"
+        && let Some(run) = held_run(paths, &setup, tag)?
+    {
+        return open_held(run, &setup, paths).await;
+    }
     setup.deploy.tag = Some(tag.to_owned());
     setup.deploy.activate = true;
     let occasion = Occasion {

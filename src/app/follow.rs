@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::deploy::{Body, Command, Event, RunHandle};
@@ -45,6 +46,7 @@ pub(super) async fn follow(
 ) -> u8 {
     let mut exit_code = exit::INTERNAL;
     let mut aborted = false;
+    let mut asking = JoinSet::new();
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -55,8 +57,9 @@ pub(super) async fn follow(
                 face.event(&event);
                 match event.body {
                     Body::Question(question) => {
+                        face.hold(true);
                         let commands = run.commands.clone();
-                        tokio::task::spawn_blocking(move || {
+                        asking.spawn_blocking(move || {
                             let secret = questions::ask(&question);
                             let _ = commands.blocking_send(Command::Answer { id: question.id, secret });
                         });
@@ -65,10 +68,12 @@ pub(super) async fn follow(
                     _ => {}
                 }
             }
+            Some(_) = asking.join_next() => face.hold(!asking.is_empty()),
             wish = signals.next() => aborted |= obey(wish, &run.commands).await,
             _ = tick.tick() => face.tick(crate::journal::now()),
         }
     }
+    face.hold(false);
     let _ = run.task.await;
     for trouble in record.close().into_iter().chain(face.trouble()) {
         eprintln!("murder: {trouble}");

@@ -48,6 +48,7 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
         link: options.link.clone(),
         tag,
         payload: occasion.payload.to_owned(),
+        errand: None,
         same_release: None,
         open: options.open_swarm.clone().map(|torrent| OpenPlan {
             torrent,

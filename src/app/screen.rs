@@ -43,7 +43,7 @@ pub(super) fn style(face: &FaceOptions) -> Style {
     Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii }
 }
 
-fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
+pub(super) fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
     let (style, verbose) = (style(face), face.verbose > 0);
     match output {
         Output::Json => Box::new(Json::new(io::stdout(), io::stderr(), style, verbose)),

@@ -72,6 +72,12 @@ pub enum Report {
         bytes: u64,
         /// Tags removed.
         tags: Vec<String>,
+        /// Files of agents removed, its own among them.
+        #[serde(default)]
+        agents: u32,
+        /// Leftover agents that it ended.
+        #[serde(default)]
+        ended: u32,
     },
     /// Which of the probed peers answered.
     Probed {
@@ -253,6 +259,9 @@ pub struct Release {
     pub activated_at: Option<u64>,
     /// The link points at it.
     pub current: bool,
+    /// Tag that the link pointed at before it was last switched to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// How grave a line of the log is.

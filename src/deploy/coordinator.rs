@@ -6,6 +6,7 @@ use super::barrier::{Barrier, BarrierRules};
 use super::command::Command;
 use super::counts::Counts;
 use super::entry::Entry;
+use super::errand::Errand;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
 use super::links::{LinkChange, Links};
@@ -43,6 +44,8 @@ pub(super) enum Order {
     Before(HostId),
     /// Switch, then run the hook after.
     Switch(HostId),
+    /// Ask what the errand is about; of these hosts whether their swarm ports are reached.
+    Ask { host: HostId, peers: Vec<Neighbour> },
     /// End agent and connection; verified pieces stay if asked.
     Leave { host: HostId, keep_partial: bool },
     /// Tell every agent to limit itself.
@@ -61,6 +64,10 @@ pub(super) enum Order {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Word {
     LoggedIn,
+    /// The host's clock less ours, milliseconds.
+    Clock {
+        offset_ms: i64,
+    },
     /// The agent answered; so many bytes of agent were sent for it.
     Launched {
         uploaded: u64,
@@ -82,6 +89,8 @@ pub(super) enum Word {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rulebook {
     pub(super) run: RunId,
+    /// The release, empty if none is meant.
+    pub(super) tag: String,
     pub(super) names: Vec<String>,
     pub(super) racks: Vec<Option<String>>,
     pub(super) attempts: u32,
@@ -94,6 +103,8 @@ pub(super) struct Rulebook {
     pub(super) packs_first: bool,
     /// There is a payload; else the release must be on the hosts.
     pub(super) ships: bool,
+    /// What is asked of each host instead.
+    pub(super) errand: Option<Errand>,
     pub(super) seed: u64,
     /// What each host's link carries in both directions by the inventory, bytes a second.
     pub(super) rates: Vec<Option<u64>>,
@@ -203,6 +214,7 @@ impl Coordinator {
                 entry.cut_at = None;
                 self.step(id, Input::LoggedIn);
             }
+            Word::Clock { offset_ms } => entry.clock_offset_ms = Some(offset_ms),
             Word::Launched { uploaded } => {
                 entry.agent = true;
                 entry.spent.agent += uploaded;
@@ -240,7 +252,8 @@ impl Coordinator {
             }
             Command::Lease(seconds) => self.orders.push(Order::Lease(seconds)),
             Command::Stop => self.stop("stopped by the user"),
-            Command::Rollback | Command::Answer { .. } | Command::Abort => {}
+            Command::Rollback => self.roll_back(),
+            Command::Answer { .. } | Command::Abort => {}
         }
         self.next_queued = 0;
         self.settle();
@@ -283,7 +296,8 @@ impl Coordinator {
 
     /// A host moves; what follows becomes orders and events.
     pub(super) fn step(&mut self, id: HostId, input: Input) {
-        let rules = self.rules();
+        let Some(entry) = self.hosts.get(id.index()) else { return };
+        let rules = self.rules(entry);
         let Some(entry) = self.hosts.get_mut(id.index()) else { return };
         let before = (entry.host.way.clone(), entry.host.attempt);
         let effects = entry.host.step(input, rules);
@@ -332,6 +346,7 @@ impl Coordinator {
             Effect::Stage => self.orders.push(Order::Stage(id)),
             Effect::Before => self.orders.push(Order::Before(id)),
             Effect::Switch => self.orders.push(Order::Switch(id)),
+            Effect::Ask => self.ask(id),
             Effect::Leave => {
                 self.unlink(id);
                 self.orders.push(Order::Leave { host: id, keep_partial: true });
@@ -392,6 +407,7 @@ impl Coordinator {
     fn settle(&mut self) {
         self.end_muster();
         self.open_gate();
+        self.judge();
         loop {
             let moves = self.barrier.poll(&self.hosts, &self.counts);
             if moves.is_empty() {
@@ -493,10 +509,12 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn rules(&self) -> Rules {
+    fn rules(&self, entry: &Entry) -> Rules {
         Rules {
             packed: self.packed.is_some(),
-            ships: self.book.ships,
+            ships: self.book.ships && entry.back.is_none(),
+            errand: self.book.errand,
+            back: entry.back.is_some(),
             gate_open: self.gate_open,
             attempts: self.book.attempts,
             now: self.now,

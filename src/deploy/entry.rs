@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 use crate::control::Progress;
 
+use super::errand::Checkup;
 use super::event::Mark;
 use super::host::Host;
 use super::reach::Reach;
@@ -46,6 +47,14 @@ pub(super) struct Entry {
     pub(super) marks: BTreeSet<Mark>,
     /// It was without any link to another host at some time.
     pub(super) ssh_only: bool,
+    /// Its clock less ours, milliseconds.
+    pub(super) clock_offset_ms: Option<i64>,
+    /// What a check found so far.
+    pub(super) checkup: Option<Checkup>,
+    /// This run switched its link, and did not switch it back.
+    pub(super) switched: bool,
+    /// Tag that it is taken back to, if it is.
+    pub(super) back: Option<String>,
     /// Where the link pointed before this run switched it.
     pub(super) previous: Option<String>,
     /// What could not be removed on it.
@@ -83,6 +92,10 @@ impl Entry {
             since: 0,
             marks: BTreeSet::new(),
             ssh_only: false,
+            clock_offset_ms: None,
+            checkup: None,
+            switched: false,
+            back: None,
             previous: None,
             left: Vec::new(),
         }

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::errand::Found;
 use crate::control::{Failure, FailureKind, HostId, LinkCount, LogLevel, LogSource, Phase, RunId, Wait};
 
 use super::limit::FluidLimit;
@@ -78,6 +79,21 @@ pub enum Body {
         /// The tag that it pointed at before, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         previous: Option<String>,
+    },
+    /// The link on a host points again at what was current before this run.
+    RolledBack {
+        /// Which.
+        host: HostId,
+        /// Tag that it points at.
+        tag: String,
+    },
+    /// What an errand (`check`, `releases`, `clean`) found on a host.
+    Found {
+        /// Which.
+        host: HostId,
+        /// What.
+        // Tagged by its own word, inside.
+        result: Box<Found>,
     },
     /// Something must be asked of the user; the run waits for [`super::Command::Answer`].
     Question(Question),
@@ -164,7 +180,7 @@ pub struct RunInfo {
     pub ignored: u64,
 }
 
-/// A host's state; final ones are `Active`, `Failed`, `Cancelled`, `Skipped`, and `Staged` in a run that activates nothing.
+/// A host's state; final ones are `Active`, `Done`, `Failed`, `Cancelled`, `Skipped`, and `Staged` in a run that activates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum HostState {
@@ -195,6 +211,8 @@ pub enum HostState {
     Activating,
     /// `current` points at the release.
     Active,
+    /// What the errand asked was answered; the last state of `check`, `releases` and `clean`.
+    Done,
     /// Given up after its attempts.
     Failed(Failure),
     /// The user gave it up.
@@ -220,6 +238,7 @@ impl HostState {
             Self::Staged { .. } => StateName::Staged,
             Self::Activating => StateName::Activating,
             Self::Active => StateName::Active,
+            Self::Done => StateName::Done,
             Self::Failed(_) => StateName::Failed,
             Self::Cancelled => StateName::Cancelled,
             Self::Skipped { .. } => StateName::Skipped,
@@ -242,6 +261,7 @@ pub enum StateName {
     Staged,
     Activating,
     Active,
+    Done,
     Failed,
     Cancelled,
     Skipped,
@@ -249,7 +269,7 @@ pub enum StateName {
 
 impl StateName {
     /// All names, in the order of a host's way.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Queued,
         Self::Connecting,
         Self::Launching,
@@ -260,6 +280,7 @@ impl StateName {
         Self::Staged,
         Self::Activating,
         Self::Active,
+        Self::Done,
         Self::Failed,
         Self::Cancelled,
         Self::Skipped,
@@ -278,6 +299,7 @@ impl StateName {
             Self::Staged => "staged",
             Self::Activating => "activating",
             Self::Active => "active",
+            Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Skipped => "skipped",
@@ -427,6 +449,9 @@ pub struct Summary {
     pub seconds: f64,
     /// Hosts active.
     pub active: u32,
+    /// Hosts on which an errand was done.
+    #[serde(default)]
+    pub done: u32,
     /// Hosts staged and not active.
     pub staged: u32,
     /// Hosts failed.

@@ -31,14 +31,12 @@ impl Coordinator {
             Report::Staged { already } => self.step(id, Input::Staged { already }),
             Report::Ready => self.step(id, Input::Ready),
             Report::Activated { previous, .. } => {
-                let entry = &mut self.hosts[id.index()];
-                entry.previous = previous.or(entry.previous.take());
-                let (at, previous) = (self.now, entry.previous.clone());
-                self.orders.push(Order::Emit(Body::Activated { host: id, at, previous }));
+                self.switched(id, previous);
                 self.step(id, Input::Activated);
             }
             Report::Settled => self.step(id, Input::Settled),
             Report::Failed(failure) => self.failed(id, failure),
+            report @ Report::Probed { .. } if self.book.errand.is_some() => self.answered(id, report),
             Report::Probed { open, closed } => self.probed(id, &open, &closed),
             Report::BadPiece { from, piece } => {
                 let sender = self.book.names.get(from.index()).map_or("the seeder", String::as_str);
@@ -51,14 +49,28 @@ impl Coordinator {
                     self.tell(changes);
                 }
             }
+            Report::Releases { .. } | Report::Cleaned { .. } => self.answered(id, report),
             Report::Hello(_)
             | Report::Resumable { .. }
             | Report::Resumed { .. }
             | Report::Log { .. }
-            | Report::Releases { .. }
-            | Report::Cleaned { .. }
             | Report::Bye { .. } => {}
         }
+    }
+
+    fn switched(&mut self, id: HostId, previous: Option<String>) {
+        let entry = &mut self.hosts[id.index()];
+        entry.switched = entry.back.is_none();
+        let body = match &entry.back {
+            Some(tag) => Body::RolledBack { host: id, tag: tag.clone() },
+            None => {
+                // A second activation of the same release has nothing new to go back to.
+                let before = previous.filter(|tag| *tag != self.book.tag);
+                entry.previous = before.or(entry.previous.take());
+                Body::Activated { host: id, at: self.now, previous: entry.previous.clone() }
+            }
+        };
+        self.orders.push(Order::Emit(body));
     }
 
     fn checked(&mut self, id: HostId, checked: Checked) {
@@ -73,6 +85,7 @@ impl Coordinator {
             let message = format!("took over the lock of {owner}, which is gone");
             self.log(Some(id), LogLevel::Warn, LogSource::Murder, message);
         }
+        self.note_checkup(id, &checked);
         let entry = &mut self.hosts[id.index()];
         entry.past_gate = true;
         entry.place = Some(checked.place);

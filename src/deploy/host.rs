@@ -1,5 +1,6 @@
 use crate::control::{Failure, FailureKind, Phase, Present};
 
+use super::errand::Errand;
 use super::event::HostState;
 use super::retry::backoff_ms;
 
@@ -38,6 +39,12 @@ pub(super) enum Way {
     },
     Activating(Activation),
     Active,
+    /// Asked for what the errand is about; shown as checking.
+    Errand(Step),
+    /// Switched back to what was current before; the release of the run is only staged again.
+    Back,
+    /// The errand is done.
+    Done,
     Failed(Failure),
     Cancelled,
     Skipped {
@@ -56,6 +63,17 @@ pub(super) enum Activation {
     Switching,
     /// The link points at the release; the hook after runs.
     After,
+}
+
+/// The steps of an errand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Waits until all hosts are ready to be dialled.
+    Waiting,
+    /// Was asked.
+    Asked,
+    /// Waits for what the others say of it.
+    Answered,
 }
 
 /// What moves a host.
@@ -84,9 +102,15 @@ pub(super) enum Input {
     Switch,
     Activated,
     Settled,
+    /// The errand's answer came.
+    Answered,
+    /// What the others say of it came.
+    Judged,
     Failed(Failure),
     Cancel,
     Retry,
+    /// Switch back to what was current before this run.
+    RollBack,
     Skip {
         reason: String,
     },
@@ -101,6 +125,8 @@ pub(super) enum Effect {
     Stage,
     Before,
     Switch,
+    /// Ask what the errand is about.
+    Ask,
     /// End the agent and the connection. Verified pieces stay for a later attempt.
     Leave,
 }
@@ -112,6 +138,10 @@ pub(super) struct Rules {
     pub(super) packed: bool,
     /// There is a payload; else the release must be on the host.
     pub(super) ships: bool,
+    /// What is asked of each host instead of shipping something.
+    pub(super) errand: Option<Errand>,
+    /// The host goes back to the release before.
+    pub(super) back: bool,
     /// See [`Input::GateOpened`].
     pub(super) gate_open: bool,
     /// Attempts that a host gets by itself, the first included.
@@ -147,6 +177,21 @@ impl Host {
             (Way::Checking { begun: false }, Input::Packed) => {
                 (Way::Checking { begun: true }, vec![Effect::Begin])
             }
+            (Way::Checking { .. }, Input::Checked(_)) if rules.errand.is_some() => {
+                let waits = rules.errand.is_some_and(Errand::is_together) && !rules.gate_open;
+                if waits {
+                    (Way::Errand(Step::Waiting), vec![])
+                } else {
+                    (Way::Errand(Step::Asked), vec![Effect::Ask])
+                }
+            }
+            (Way::Errand(Step::Waiting), Input::GateOpened) => (Way::Errand(Step::Asked), vec![Effect::Ask]),
+            (Way::Errand(Step::Asked), Input::Answered) if rules.errand.is_some_and(Errand::is_together) => {
+                (Way::Errand(Step::Answered), vec![])
+            }
+            (Way::Errand(Step::Asked), Input::Answered) | (Way::Errand(Step::Answered), Input::Judged) => {
+                (Way::Done, vec![Effect::Leave])
+            }
             (Way::Checking { .. }, Input::Checked(Present::Same)) => (Way::Staged { already: true }, vec![]),
             (Way::Checking { .. }, Input::Checked(Present::Absent)) => (Way::Fetching, vec![Effect::Join]),
             (Way::Fetching, Input::Fetched) => (Way::Verifying { verified: false }, vec![]),
@@ -171,6 +216,7 @@ impl Host {
             (Way::Activating(Activation::Switching), Input::Activated) => {
                 (Way::Activating(Activation::After), vec![])
             }
+            (Way::Activating(Activation::After), Input::Settled) if rules.back => (Way::Back, vec![]),
             (Way::Activating(Activation::After), Input::Settled) => (Way::Active, vec![]),
             _ => return Vec::new(),
         };
@@ -189,7 +235,7 @@ impl Host {
                 );
                 Some(self.fail(failure, rules))
             }
-            Input::Checked(Present::Absent) if !rules.ships => {
+            Input::Checked(Present::Absent) if !rules.ships && rules.errand.is_none() => {
                 let words = "the release is not on this host: deploy it first";
                 Some(self.fail(Failure::new(Phase::Checking, FailureKind::Activate, words), rules))
             }
@@ -204,12 +250,12 @@ impl Host {
                 self.way = Way::Skipped { reason: reason.clone() };
                 Some(if runs { vec![Effect::Leave] } else { vec![] })
             }
-            Input::Retry if matches!(self.way, Way::Failed(_) | Way::Cancelled | Way::Skipped { .. }) => {
+            Input::Retry | Input::RollBack if self.may_begin_again(input) => {
                 self.last_attempt = self.attempt + rules.attempts.max(1);
                 self.way = Way::Queued { not_before: rules.now, reason: String::new() };
                 Some(vec![])
             }
-            Input::Cancel | Input::Skip { .. } | Input::Retry => Some(vec![]),
+            Input::Cancel | Input::Skip { .. } | Input::Retry | Input::RollBack => Some(vec![]),
             _ => None,
         }
     }
@@ -217,6 +263,15 @@ impl Host {
     /// One more attempt than was promised: this one was no host's fault.
     pub(super) fn grant_attempt(&mut self) {
         self.last_attempt += 1;
+    }
+
+    fn may_begin_again(&self, input: &Input) -> bool {
+        match &self.way {
+            Way::Failed(_) => true,
+            Way::Active => *input == Input::RollBack,
+            Way::Cancelled | Way::Skipped { .. } => *input == Input::Retry,
+            _ => false,
+        }
     }
 
     fn fail(&mut self, failure: Failure, rules: Rules) -> Vec<Effect> {
@@ -260,13 +315,15 @@ impl Way {
             Self::Queued { reason, .. } => HostState::Queued { reason: reason.clone() },
             Self::Connecting => HostState::Connecting,
             Self::Launching => HostState::Launching,
-            Self::Checking { .. } => HostState::Checking,
+            Self::Checking { .. } | Self::Errand(_) => HostState::Checking,
             Self::Fetching => HostState::Fetching,
             Self::Verifying { .. } => HostState::Verifying,
             Self::Unpacking => HostState::Unpacking,
             Self::Staged { already } => HostState::Staged { already: *already },
             Self::Activating(_) => HostState::Activating,
             Self::Active => HostState::Active,
+            Self::Back => HostState::Staged { already: true },
+            Self::Done => HostState::Done,
             Self::Failed(failure) => HostState::Failed(failure.clone()),
             Self::Cancelled => HostState::Cancelled,
             Self::Skipped { reason } => HostState::Skipped { reason: reason.clone() },
@@ -275,7 +332,10 @@ impl Way {
 
     /// Nothing moves it but a retry. (`Staged` is final only for a run that activates nothing; the run knows.)
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Active | Self::Failed(_) | Self::Cancelled | Self::Skipped { .. })
+        matches!(
+            self,
+            Self::Active | Self::Back | Self::Done | Self::Failed(_) | Self::Cancelled | Self::Skipped { .. }
+        )
     }
 }
 
@@ -283,7 +343,15 @@ impl Way {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { packed: true, ships: true, gate_open: true, attempts: 3, now: 1_000 };
+    const RULES: Rules = Rules {
+        packed: true,
+        ships: true,
+        errand: None,
+        back: false,
+        gate_open: true,
+        attempts: 3,
+        now: 1_000,
+    };
 
     fn failure(kind: FailureKind) -> Input {
         Input::Failed(Failure::new(Phase::Fetching, kind, "x"))
@@ -419,11 +487,13 @@ mod tests {
             Input::Switch,
             Input::Activated,
             Input::Settled,
+            Input::Answered,
+            Input::Judged,
             failure(FailureKind::Lost),
             Input::Cancel,
             Input::Skip { reason: String::new() },
         ];
-        for way in [Way::Active, Way::Cancelled, Way::Skipped { reason: "x".into() }] {
+        for way in [Way::Active, Way::Done, Way::Cancelled, Way::Skipped { reason: "x".into() }] {
             for word in &words {
                 let mut host = Host { way: way.clone(), attempt: 1, last_attempt: 3 };
                 assert_eq!(host.step(word.clone(), RULES), [], "{way:?} {word:?}");

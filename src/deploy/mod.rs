@@ -3,12 +3,15 @@
 mod ask;
 mod barrier;
 mod board;
+mod check;
 mod command;
 mod coordinator;
 mod counts;
 mod entry;
+mod errand;
 mod event;
 mod hearing;
+mod held;
 mod host;
 mod limit;
 mod links;
@@ -19,6 +22,7 @@ mod plan;
 mod reach;
 mod requests;
 mod retry;
+mod rollback;
 mod run;
 mod seen;
 mod sent;
@@ -32,10 +36,12 @@ mod worker;
 
 pub use barrier::BarrierRules;
 pub use command::Command;
+pub use errand::{Checkup, Cleaned, Errand, Found};
 pub use event::{
     BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
     Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
+pub use held::open_barrier;
 pub use limit::{Binding, FluidLimit, LinkRate, least_seconds};
 pub use open::OpenPlan;
 pub use plan::{DeployPlan, MANIFEST};

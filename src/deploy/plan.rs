@@ -7,7 +7,9 @@ use crate::payload::PackOptions;
 use crate::ssh::ClientOptions;
 
 use super::barrier::BarrierRules;
+use super::errand::Errand;
 use super::event::{HostInfo, Plan};
+use super::limit::{LinkRate, least_seconds};
 use super::open::OpenPlan;
 
 /// A deployment, all of it decided: nothing below asks the environment for anything.
@@ -26,6 +28,8 @@ pub struct DeployPlan {
     pub tag: String,
     /// File or folder to ship; empty when the release must be on the hosts already.
     pub payload: PathBuf,
+    /// What is asked of each host instead of shipping and switching something.
+    pub errand: Option<Errand>,
     /// SHA-256 of the manifest that the payload must have, hex; then no host is dialled before it is packed.
     pub same_release: Option<String>,
     /// How to pack it.
@@ -101,6 +105,12 @@ impl DeployPlan {
             labels: host.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             rate: self.rate_of(host),
         }
+    }
+
+    /// The least possible time to ship so many bytes, if rates are known; seconds.
+    pub(super) fn least_seconds(&self, bytes: u64) -> Option<f64> {
+        let rates: Vec<LinkRate> = self.hosts.iter().map(|host| LinkRate::both(self.rate_of(host))).collect();
+        least_seconds(bytes, self.seed_rate, &rates).map(|(seconds, _)| seconds)
     }
 
     /// Limit of a host, bytes a second: what its link carries by the inventory, or less if the run is to be slower.

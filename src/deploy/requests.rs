@@ -4,12 +4,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::control::{Begin, Fetch, HostId, Request, RunKey, VERSION};
+use crate::control::{Begin, Fetch, HostId, Neighbour, Request, RunKey, VERSION};
 use crate::inventory::Host;
 use crate::payload::{Packed, hex};
 use crate::ssh::Target;
 
 use super::coordinator::Order;
+use super::errand::Errand;
 use super::plan::DeployPlan;
 use super::worker::Do;
 
@@ -104,6 +105,7 @@ impl Requests {
                 };
                 one(host, request)
             }
+            Order::Ask { host, peers } => one(host, asked(plan.errand?, peers)),
             Order::Leave { host, keep_partial } => vec![(host, Do::Leave { keep_partial })],
             Order::Throttle(_) => all(&|host| Request::Rate { bytes_per_second: rate_of(host) }),
             Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
@@ -115,8 +117,21 @@ impl Requests {
         })
     }
 
+    /// The same for a host that is switched back to another release, which is there.
+    pub(super) fn back(plan: &DeployPlan, order: &Order, host: HostId, tag: &str) -> Do {
+        let tag = tag.to_owned();
+        Do::Send(if matches!(order, Order::Begin(_)) {
+            Request::Begin(Box::new(Begin { tag, ..Self::of_no_payload().begin(plan, host) }))
+        } else {
+            let hook = plan.after.clone();
+            Request::Activate { tag, hook, rollback_on_failure: false, keep: None }
+        })
+    }
+
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
         let host = plan.hosts.get(id.index());
+        let read_only = plan.errand.is_some_and(Errand::is_read_only);
+        let room = if let Some(Errand::Check { bytes }) = plan.errand { bytes } else { 0 };
         Begin {
             v: VERSION,
             run: plan.run.clone(),
@@ -128,10 +143,10 @@ impl Requests {
             link: plan.link.clone(),
             tag: plan.tag.clone(),
             manifest: self.manifest.clone(),
-            lock: true,
-            read_only: false,
-            unpacked_bytes: self.bytes,
-            packed_bytes: self.packed_bytes,
+            lock: !read_only,
+            read_only,
+            unpacked_bytes: self.bytes + room,
+            packed_bytes: self.packed_bytes + room,
             entries: self.entries,
             ports: plan.ports,
             swarm: host.and_then(|host| host.swarm.clone()),
@@ -143,6 +158,15 @@ impl Requests {
 fn parts(bytes: &[u8], request: impl Fn(u64, String) -> Request) -> Arc<Vec<Request>> {
     let total = bytes.len() as u64;
     Arc::new(bytes.chunks(CHUNK).map(|chunk| request(total, STANDARD.encode(chunk))).collect())
+}
+
+/// What an errand asks of an agent.
+fn asked(errand: Errand, peers: Vec<Neighbour>) -> Request {
+    match errand {
+        Errand::Check { .. } => Request::Probe { peers },
+        Errand::Releases => Request::Releases,
+        Errand::Clean { keep } => Request::Clean { keep },
+    }
 }
 
 /// How SSH reaches a host of the inventory.

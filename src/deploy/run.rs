@@ -21,8 +21,9 @@ use super::ask::{Asked, Asker};
 use super::board::Board;
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
+use super::errand::Errand;
 use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
-use super::limit::{LinkRate, least_seconds};
+use super::held::was_told;
 use super::plan::{DeployPlan, MANIFEST};
 use super::requests::Requests;
 use super::worker::{DOS, Do, Mouth, work};
@@ -131,6 +132,7 @@ impl Run {
         let targets = plan.hosts.iter().map(super::requests::target).collect();
         let book = Rulebook {
             run: plan.run.clone(),
+            tag: plan.tag.clone(),
             names: plan.hosts.iter().map(|host| host.name.clone()).collect(),
             racks: plan.hosts.iter().map(|host| host.rack.clone()).collect(),
             attempts: plan.attempts,
@@ -140,6 +142,7 @@ impl Run {
             linger: plan.linger,
             packs_first: plan.same_release.is_some(),
             ships: plan.ships(),
+            errand: plan.errand,
             seed: now,
             rates: plan.hosts.iter().map(|host| host.rate).collect(),
             rate: plan.rate,
@@ -175,7 +178,7 @@ impl Run {
         let (mut packing, mut packed) = self.pack();
         if !self.plan.ships() {
             self.requests = Some(Requests::of_no_payload());
-            self.coordinator.packed(RunInfo::default());
+            self.coordinator.packed(self.info_of_nothing());
         }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -307,10 +310,14 @@ impl Run {
         self.coordinator.broken(&reason, exit);
     }
 
+    /// Nothing is shipped; a check says how long so many bytes would take.
+    fn info_of_nothing(&self) -> RunInfo {
+        let Some(Errand::Check { bytes }) = self.plan.errand else { return RunInfo::default() };
+        let least = if bytes > 0 { self.plan.least_seconds(bytes) } else { None };
+        RunInfo { bytes, least_seconds: least, ..RunInfo::default() }
+    }
+
     fn info(&self, packed: &Packed) -> RunInfo {
-        let rates: Vec<LinkRate> =
-            self.plan.hosts.iter().map(|host| LinkRate::both(self.plan.rate_of(host))).collect();
-        let least = least_seconds(packed.packed_bytes, self.plan.seed_rate, &rates);
         RunInfo {
             bytes: packed.bytes,
             packed_bytes: packed.packed_bytes,
@@ -319,7 +326,7 @@ impl Run {
             piece_length: packed.metainfo.piece_length,
             info_hash: hex(&packed.metainfo.info_hash),
             manifest: hex(&packed.manifest_hash),
-            least_seconds: least.map(|(seconds, _)| seconds),
+            least_seconds: self.plan.least_seconds(packed.packed_bytes),
             ignored: packed.ignored.len() as u64,
         }
     }
@@ -387,6 +394,11 @@ impl Run {
                 self.emit(Body::Seeder(Box::new(progress))).await;
             }
         }
+        if self.coordinator.barrier.is_held() && was_told(&self.plan.folder) {
+            let words = "`murder activate` opens the barrier".to_owned();
+            self.coordinator.log(None, LogLevel::Info, LogSource::Murder, words);
+            self.coordinator.command(Command::Activate);
+        }
         self.coordinator.tick(now);
     }
 
@@ -434,6 +446,9 @@ impl Run {
             }
             return;
         };
+        if let Some((host, order)) = self.going_back(&order) {
+            return self.give(host, order);
+        }
         let running: Vec<HostId> =
             self.coordinator.ids().filter(|id| self.coordinator.hosts[id.index()].agent).collect();
         match requests.of(&self.plan, order, &running) {
@@ -445,6 +460,13 @@ impl Run {
                 "an order was not understood".into(),
             ),
         }
+    }
+
+    /// What an order means for a host that goes back to its release before.
+    fn going_back(&self, order: &Order) -> Option<(HostId, Do)> {
+        let (Order::Begin(host) | Order::Switch(host)) = order else { return None };
+        let tag = self.coordinator.hosts.get(host.index())?.back.as_deref()?;
+        Some((*host, Requests::back(&self.plan, order, *host, tag)))
     }
 
     fn give(&self, host: HostId, order: Do) {

@@ -15,7 +15,8 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         exit: exit_code(run),
         seconds: seconds(run.now.saturating_sub(run.started)),
         active: counts.active(),
-        staged: counts.staged(),
+        done: counts.done(),
+        staged: counts.staged() + counts.back(),
         failed: counts.failed(),
         cancelled: counts.cancelled(),
         swarm: swarm(run),
@@ -25,12 +26,14 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
 }
 
 fn exit_code(run: &Coordinator) -> u8 {
-    let wanted = run.counts.active() + if run.book.barrier.activate { 0 } else { run.counts.staged() };
+    let wanted = run.counts.active()
+        + run.counts.done()
+        + if run.book.barrier.activate { 0 } else { run.counts.staged() };
     if wanted as usize == run.hosts.len() {
         exit::OK
     } else if let Some(exit) = run.broken {
         exit
-    } else if run.stopped_early {
+    } else if run.stopped_early || run.counts.back() > 0 && run.counts.failed() == 0 {
         exit::STOPPED
     } else if run.counts.failed() + run.counts.staged() > 0 {
         exit::FAILED

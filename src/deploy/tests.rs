@@ -1,3 +1,6 @@
+mod errands;
+mod rollback;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::control::{Checked, Failure, FailureKind, HostId, Phase, Present, Progress, Report, Wait};
@@ -34,6 +37,7 @@ impl World {
     fn with(hosts: usize, barrier: BarrierRules, attempts: u32, linger: bool) -> Self {
         let book = Rulebook {
             run: crate::control::RunId("r".into()),
+            tag: "v2".into(),
             names: (0..hosts).map(|i| format!("h{i}")).collect(),
             racks: vec![None; hosts],
             attempts,
@@ -43,6 +47,7 @@ impl World {
             linger,
             packs_first: false,
             ships: true,
+            errand: None,
             seed: 1,
             rates: vec![None; hosts],
             rate: None,

@@ -2,6 +2,7 @@ use crate::control::{FailureKind, HostId, Phase};
 
 use super::coordinator::{Coordinator, Order};
 use super::event::{Mark, StateName};
+use super::host::{Step, Way};
 use crate::units::format_duration;
 
 use std::time::Duration;
@@ -30,7 +31,9 @@ impl Coordinator {
             }
             match self.hosts[id.index()].host.state().name() {
                 StateName::Fetching => self.watch_fetch(id, median),
-                StateName::Checking if self.packed.is_some() => self.watch_answer(id, Phase::Checking),
+                StateName::Checking if self.packed.is_some() && !self.waits_for_others(id) => {
+                    self.watch_answer(id, Phase::Checking)
+                }
                 StateName::Verifying if !self.waits_for_gate(id) => self.watch_answer(id, Phase::Verifying),
                 StateName::Unpacking => self.watch_answer(id, Phase::Unpacking),
                 _ => {}
@@ -39,7 +42,11 @@ impl Coordinator {
     }
 
     fn waits_for_gate(&self, id: HostId) -> bool {
-        matches!(self.hosts[id.index()].host.way, super::host::Way::Verifying { verified: true })
+        matches!(self.hosts[id.index()].host.way, Way::Verifying { verified: true })
+    }
+
+    fn waits_for_others(&self, id: HostId) -> bool {
+        matches!(self.hosts[id.index()].host.way, Way::Errand(Step::Waiting | Step::Answered))
     }
 
     fn watch_answer(&mut self, id: HostId, phase: Phase) {

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -117,6 +117,7 @@ async fn attempt(
     let mut agent = launched.map_err(|error| error.failure(Phase::Launching))?;
     let uploaded = agent.uploaded_bytes;
     tracing::debug!(host = %mouth.host, attempt = mouth.attempt, uploaded, "the agent runs");
+    mouth.say(Word::Clock { offset_ms: clock_offset_ms(agent.hello.clock_ms) }).await;
     mouth.say(Word::Launched { uploaded }).await;
     let mut talk = Talk::begin(mouth.host, agent.hello.clone(), agent.sender()).await?;
     loop {
@@ -137,6 +138,12 @@ async fn attempt(
             Comeback::Failed(failure) => return Err(failure),
         }
     }
+}
+
+/// How far the host's clock, which just said `theirs`, goes before ours; milliseconds.
+fn clock_offset_ms(theirs: u64) -> i64 {
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(i128::from(theirs) - ours as i128).unwrap_or_default()
 }
 
 /// Does it, unless the host is to be left before it is done.

@@ -42,6 +42,23 @@ impl FleetState {
                 if let Some(host) = self.hosts.get_mut(host.index()) {
                     host.activated_at = Some(*switched);
                     host.previous.clone_from(previous);
+                    host.back = None;
+                    host.hear(at);
+                }
+                self.glance(host.index());
+            }
+            Body::RolledBack { host, tag } => {
+                if let Some(host) = self.hosts.get_mut(host.index()) {
+                    host.activated_at = None;
+                    host.back = Some(tag.clone());
+                    host.hear(at);
+                }
+                self.glance(host.index());
+                self.note(at, Some(*host), LogLevel::Info, format!("rolled back to {tag}"));
+            }
+            Body::Found { host, result } => {
+                if let Some(host) = self.hosts.get_mut(host.index()) {
+                    host.found = Some(result.clone());
                     host.hear(at);
                 }
                 self.glance(host.index());

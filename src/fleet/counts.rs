@@ -27,9 +27,9 @@ impl Counts {
         self.of(StateName::Failed)
     }
 
-    /// Hosts that carry the release: staged or active.
+    /// Hosts that carry the release, staged or active, or on which an errand is done.
     pub fn done(&self) -> u32 {
-        self.of_all(&[StateName::Staged, StateName::Active])
+        self.of_all(&[StateName::Staged, StateName::Active, StateName::Done])
     }
 
     /// Hosts that somebody works on now, from dialling to activation; those that wait for a place are not among them.

@@ -17,7 +17,7 @@ pub enum Rank {
     LeftOut,
     /// It has the release.
     Staged,
-    /// It runs the release.
+    /// It runs the release, or an errand on it is done.
     Active,
 }
 
@@ -68,7 +68,7 @@ fn rank(host: &HostRecord) -> Rank {
         StateName::Queued => Rank::Queued,
         StateName::Cancelled | StateName::Skipped => Rank::LeftOut,
         StateName::Staged => Rank::Staged,
-        StateName::Active => Rank::Active,
+        StateName::Active | StateName::Done => Rank::Active,
         _ => Rank::Moving,
     }
 }

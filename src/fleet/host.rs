@@ -1,5 +1,5 @@
 use crate::control::{Failure, FailureKind, LinkCount, LogLevel, LogSource, Phase, Wait};
-use crate::deploy::{HostInfo, HostProgress, HostState, Mark, StateName};
+use crate::deploy::{Found, HostInfo, HostProgress, HostState, Mark, StateName};
 
 use super::Ring;
 
@@ -126,6 +126,10 @@ pub struct HostRecord {
     pub since: u64,
     /// When it was last heard of.
     pub heard: u64,
+    /// Tag that this run took it back to.
+    pub back: Option<String>,
+    /// What an errand found on it.
+    pub found: Option<Box<Found>>,
     /// Its last numbers. `done` and `total` are those of the phase that reported.
     pub progress: HostProgress,
     /// Verified bytes of the artifact in this attempt; never goes back within one.
@@ -163,6 +167,8 @@ impl HostRecord {
             attempt: 0,
             since: at,
             heard: at,
+            back: None,
+            found: None,
             progress: HostProgress::default(),
             fetched: 0,
             to_fetch: 0,
@@ -269,7 +275,8 @@ impl HostRecord {
             | StateName::Unpacking
             | StateName::Staged
             | StateName::Activating
-            | StateName::Active => 1.0,
+            | StateName::Active
+            | StateName::Done => 1.0,
             _ if self.to_fetch == 0 => 0.0,
             _ => (self.fetched as f64 / self.to_fetch as f64).clamp(0.0, 1.0),
         }

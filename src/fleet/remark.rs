@@ -54,6 +54,7 @@ impl FleetState {
             HostState::Unpacking if host.unpacked.1 > 0 => {
                 format!("{:.0} % unpacked", host.unpacked.0 as f64 * 100.0 / host.unpacked.1 as f64)
             }
+            HostState::Done => host.found.as_ref().map_or_else(String::new, |found| found.words()),
             HostState::Verifying => "checking what came".to_owned(),
             _ => String::new(),
         };
@@ -78,6 +79,9 @@ impl FleetState {
 
     fn staged(&self, host: &HostRecord, now: u64) -> Remark {
         let waits = self.plan().is_some_and(|plan| plan.activate) && !self.is_resting();
+        if let Some(tag) = &host.back {
+            return Remark::new(Weight::Note, format!("rolled back to {tag}"));
+        }
         let text = match self.barrier() {
             _ if host.state == (HostState::Staged { already: true }) && !waits => {
                 "was there already".to_owned()

@@ -83,6 +83,7 @@ fn summary() -> Box<Summary> {
         exit: 6,
         seconds: 1.0,
         active: 0,
+        done: 0,
         staged: 0,
         failed: 1,
         cancelled: 0,

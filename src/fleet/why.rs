@@ -46,7 +46,11 @@ impl Part {
             StateName::Verifying => Self::Verifying,
             StateName::Unpacking => Self::Unpacking,
             StateName::Activating => Self::Hooks,
-            StateName::Active | StateName::Failed | StateName::Cancelled | StateName::Skipped => return None,
+            StateName::Active
+            | StateName::Done
+            | StateName::Failed
+            | StateName::Cancelled
+            | StateName::Skipped => return None,
         })
     }
 }

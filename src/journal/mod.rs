@@ -21,6 +21,8 @@ mod record;
 mod replay;
 #[cfg(test)]
 pub(crate) mod script;
+#[cfg(test)]
+pub(crate) mod script_errands;
 mod stamp;
 mod stderr;
 #[cfg(test)]

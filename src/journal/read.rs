@@ -114,7 +114,7 @@ impl Recorded {
         }
         let staged_is_done = !self.record.activate;
         hosts.retain(|host| match host.state {
-            StateName::Active => false,
+            StateName::Active | StateName::Done => false,
             StateName::Staged => !staged_is_done,
             _ => true,
         });

@@ -172,6 +172,7 @@ pub(crate) fn summary(exit: u8, active: u32, staged: u32, failed: u32, cancelled
         exit,
         seconds: 0.0,
         active,
+        done: 0,
         staged,
         failed,
         cancelled,
@@ -290,4 +291,18 @@ pub(crate) fn demo() -> Vec<Event> {
     script.started().fetch(&[0, 1, 2], 1, 17).stage(&[0, 1, 2], 1);
     script.barrier(3, 0, 0, true).activate(&[0, 1, 2], 1);
     script.finish(summary(0, 3, 0, 0, 0))
+}
+
+/// Two hosts that were activated and then taken back.
+pub(crate) fn rolled_back() -> Vec<Event> {
+    let mut script = Script::new(plan(2));
+    script.started().fetch(&[0, 1], 1, 17).stage(&[0, 1], 1).barrier(2, 0, 0, true).activate(&[0, 1], 1);
+    script.push(Body::Resting(Box::new(summary(0, 2, 0, 0, 0))));
+    for id in 0..2 {
+        let host = HostId(id);
+        script.after(2_000).host(id, 2, HostState::Connecting).host(id, 2, HostState::Activating);
+        script.push(Body::RolledBack { host, tag: "app-1.3".into() });
+        script.after(100).host(id, 2, HostState::Staged { already: true });
+    }
+    script.finish(summary(7, 0, 2, 0, 0))
 }

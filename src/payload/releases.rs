@@ -81,6 +81,7 @@ impl Dest {
                 staged_at: record.and_then(|record| record.staged_ms).map(|ms| ms / 1000),
                 activated_at: record.and_then(|record| record.activated_ms).map(|ms| ms / 1000),
                 current: current.as_ref() == Some(&tag),
+                previous: record.and_then(|record| record.previous.clone()),
                 tag,
             }
         });

@@ -127,7 +127,7 @@ fn part(state: StateName) -> &'static str {
 fn end_mark(svg: &mut String, record: &HostRecord, host: &HostReport, top: f64, x: impl Fn(u64) -> f64) {
     let (glyph, class) = match record.name() {
         StateName::Failed => ("✗", "bad"),
-        StateName::Active | StateName::Staged => ("✓", "good"),
+        StateName::Active | StateName::Done | StateName::Staged => ("✓", "good"),
         _ => return,
     };
     let end = host.spans.iter().filter_map(|span| span.end).max().map_or(NAMES, x);

@@ -11,6 +11,9 @@ pub trait Face: Send {
     /// Nothing happened for a while; `now` is milliseconds since the epoch. Once a second is enough.
     fn tick(&mut self, now: u64);
 
+    /// A question stands at the terminal, or is answered: what would be printed over it waits until then.
+    fn hold(&mut self, _on: bool) {}
+
     /// Why output is missing, unless its reader just closed the pipe.
     fn trouble(&self) -> Option<String>;
 }

@@ -179,7 +179,7 @@ fn host_table(page: &mut String, run: &RunReport, before: Option<&Comparison>) {
     for (_, record, host) in hosts.into_iter().take(MOST_ROWS) {
         let class = match record.name() {
             StateName::Failed => "bad",
-            StateName::Active | StateName::Staged => "good",
+            StateName::Active | StateName::Done | StateName::Staged => "good",
             _ => "",
         };
         let dash = || "–".to_owned();

@@ -4,6 +4,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::face::Out;
+use super::json_found::FoundObject;
 use super::{Face, Style, summary};
 use crate::control::{FailureKind, HostId, LogLevel, Phase};
 use crate::deploy::{
@@ -98,6 +99,15 @@ impl<W: Write, E: Write> Json<W, E> {
                 event.at,
                 Object::Barrier { staged: barrier.staged, failed: barrier.failed, waiting: barrier.waiting },
             ),
+            Body::RolledBack { host, tag } => {
+                let host = self.name(*host);
+                self.line(event.at, Object::RolledBack { host: &host, tag });
+            }
+            Body::Found { host, result } => {
+                let name = self.name(*host);
+                let found = FoundObject::new(&name, result, &|id| self.name(id));
+                self.write(event.at, found);
+            }
             Body::Activated { host, .. } => {
                 let host = self.name(*host);
                 self.line(event.at, Object::Activated { host: &host });
@@ -128,6 +138,10 @@ impl<W: Write, E: Write> Json<W, E> {
     }
 
     fn line(&mut self, at: u64, object: Object<'_>) {
+        self.write(at, object);
+    }
+
+    fn write(&mut self, at: u64, object: impl Serialize) {
         // Numbers and strings alone: nothing in it can fail to become JSON.
         if let Ok(mut line) = serde_json::to_string(&Line { v: VERSION, ts: rfc3339(at), object }) {
             line.push('\n');
@@ -212,11 +226,11 @@ impl Pace {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<T> {
     v: u32,
     ts: String,
     #[serde(flatten)]
-    object: Object<'a>,
+    object: T,
 }
 
 #[derive(Serialize)]
@@ -266,11 +280,17 @@ enum Object<'a> {
     Activated {
         host: &'a str,
     },
+    RolledBack {
+        host: &'a str,
+        tag: &'a str,
+    },
     RunFinished {
         run: &'a str,
         exit: u8,
         seconds: f64,
         active: u32,
+        #[serde(skip_serializing_if = "is_zero")]
+        done: u32,
         staged: u32,
         failed: u32,
         cancelled: u32,
@@ -331,6 +351,7 @@ impl<'a> Object<'a> {
             exit: summary.exit,
             seconds: summary.seconds,
             active: summary.active,
+            done: summary.done,
             staged: summary.staged,
             failed: summary.failed,
             cancelled: summary.cancelled,
@@ -338,6 +359,12 @@ impl<'a> Object<'a> {
             failures: summary.failures.iter().zip(hosts).map(group).collect(),
         }
     }
+}
+
+/// Only errands have hosts that are done.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn nothing() -> RunInfo {

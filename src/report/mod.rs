@@ -11,6 +11,7 @@ mod face;
 mod format;
 mod html;
 mod json;
+mod json_found;
 mod json_report;
 mod markdown;
 mod outcome;

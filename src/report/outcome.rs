@@ -26,6 +26,7 @@ fn so_far(fleet: &FleetState) -> Option<Summary> {
         exit: 1,
         seconds: fleet.elapsed_millis(fleet.last_at()) as f64 / 1000.0,
         active: counts.of(crate::deploy::StateName::Active),
+        done: counts.of(crate::deploy::StateName::Done),
         staged: counts.of(crate::deploy::StateName::Staged),
         failed: counts.failed(),
         cancelled: counts.left_out(),

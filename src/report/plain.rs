@@ -47,6 +47,8 @@ pub struct Plain<W> {
     status_due: u64,
     /// A line that will be rewritten stands at the cursor.
     rewriting: bool,
+    /// Lines that wait for the answer to a question.
+    held: Option<String>,
     barrier: Option<BarrierState>,
 }
 
@@ -60,6 +62,7 @@ impl<W: Write> Plain<W> {
             name_width: OURSELVES.len(),
             status_due: u64::MAX,
             rewriting: false,
+            held: None,
             barrier: None,
         }
     }
@@ -73,6 +76,10 @@ impl<W: Write> Plain<W> {
             Body::Mark { host, mark, on, message } => self.mark(at, *host, *mark, *on, message),
             Body::Log(line) => self.log(at, line),
             Body::Barrier(barrier) => self.barrier(at, *barrier),
+            Body::RolledBack { host, tag } => {
+                let words = format!("`current` is {tag} again");
+                self.line(at, Some(*host), (self.glyph("·"), Ink::Good), "rolled back", &words)
+            }
             Body::Stopping { reason } => {
                 self.line(at, None, (self.glyph("!"), Ink::Warn), "stopping", reason)
             }
@@ -120,7 +127,13 @@ impl<W: Write> Plain<W> {
             // Where everybody begins is no change.
             HostState::Queued { reason } if reason.is_empty() && attempt == 0 => return String::new(),
             HostState::Queued { reason } | HostState::Skipped { reason } => reason.clone(),
+            HostState::Staged { .. } if self.went_back(host) => "no longer current".to_owned(),
             HostState::Staged { already: true } => "was there already".to_owned(),
+            HostState::Done => self
+                .fleet
+                .host(host)
+                .and_then(|it| it.found.as_ref())
+                .map_or_else(String::new, |it| it.words()),
             HostState::Failed(Failure { phase, kind, message, .. }) => {
                 let of = if attempt <= attempts { format!(" of {attempts}") } else { String::new() };
                 format!("{kind} while {phase}: {message} (attempt {attempt}{of})")
@@ -130,6 +143,10 @@ impl<W: Write> Plain<W> {
         };
         let name = state.name();
         self.line(at, Some(host), self.options.style.state(name), name.as_str(), &text)
+    }
+
+    fn went_back(&self, host: HostId) -> bool {
+        self.fleet.host(host).is_some_and(|host| host.back.is_some())
     }
 
     fn mark(&self, at: u64, host: HostId, mark: Mark, on: bool, message: &str) -> String {
@@ -265,6 +282,10 @@ impl<W: Write> Plain<W> {
         if text.is_empty() {
             return;
         }
+        if let Some(held) = &mut self.held {
+            held.push_str(text);
+            return;
+        }
         let mut all = String::new();
         if std::mem::take(&mut self.rewriting) {
             all.push_str("\r\u{1b}[K");
@@ -289,9 +310,20 @@ impl<W: Write + Send> Face for Plain<W> {
     fn tick(&mut self, now: u64) {
         self.fleet.tick(now);
         let busy = self.fleet.counts().in_flight() > 0;
-        if busy || self.options.columns.is_some() {
+        if self.held.is_none() && (busy || self.options.columns.is_some()) {
             let status = self.status(now);
             self.out.write(&status);
+        }
+    }
+
+    fn hold(&mut self, on: bool) {
+        if on {
+            if std::mem::take(&mut self.rewriting) {
+                self.out.write("\r\u{1b}[K");
+            }
+            self.held.get_or_insert_default();
+        } else if let Some(held) = self.held.take() {
+            self.out.write(&held);
         }
     }
 

@@ -85,7 +85,7 @@ impl RunReport {
         let mut hosts: Vec<_> = self.all().collect();
         let rank = |state: StateName| match state {
             StateName::Failed => 0,
-            StateName::Active => 3,
+            StateName::Active | StateName::Done => 3,
             StateName::Staged => 2,
             _ => 1,
         };

@@ -6,7 +6,7 @@ use super::tests::{Page, style};
 use super::*;
 use crate::control::{FailureKind, Phase};
 use crate::deploy::{Event, StateName};
-use crate::journal::script;
+use crate::journal::{script, script_errands};
 
 const SCHEMA: &str = include_str!("../../assets/events.schema.json");
 
@@ -97,7 +97,15 @@ fn lines(events: &[Event]) -> Vec<Value> {
 fn every_line_is_as_the_schema_says() {
     let schema = schema();
     let mut seen = std::collections::BTreeSet::new();
-    let runs = [script::success(), script::some_failed(), script::stopped(), script::held(), script::demo()];
+    let runs = [
+        script::success(),
+        script::some_failed(),
+        script::stopped(),
+        script::held(),
+        script::demo(),
+        script::rolled_back(),
+    ];
+    let errands = [script_errands::check(), script_errands::releases(), script_errands::clean()];
     let plan = PlanLine {
         tag: "v1".into(),
         payload: "./dist".into(),
@@ -112,7 +120,7 @@ fn every_line_is_as_the_schema_says() {
         least_seconds: None,
     };
     let plan = serde_json::from_str(&plan.json(0)).unwrap();
-    for line in runs.iter().flat_map(|events| lines(events)).chain([plan]) {
+    for line in runs.iter().chain(&errands).flat_map(|events| lines(events)).chain([plan]) {
         if let Err(fault) = check(&schema, &schema, &line) {
             let name = line["type"].as_str().unwrap();
             panic!("{line}: {fault}: {:?}", check(&schema, &schema["$defs"][name], &line));

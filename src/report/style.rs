@@ -38,7 +38,7 @@ impl Style {
 
     pub(super) fn state(&self, state: StateName) -> (&'static str, Ink) {
         let (glyph, ascii, ink) = match state {
-            StateName::Active | StateName::Staged => ("✓", "+", Ink::Good),
+            StateName::Active | StateName::Done | StateName::Staged => ("✓", "+", Ink::Good),
             StateName::Failed => ("✗", "x", Ink::Bad),
             StateName::Cancelled | StateName::Skipped => ("-", "-", Ink::Dim),
             StateName::Queued => ("·", ".", Ink::Dim),

@@ -25,6 +25,7 @@ pub fn summary(fleet: &FleetState, style: &Style) -> String {
     let mut text = Text { style, fleet, plan, outcome: &outcome, out: String::new() };
     text.headline();
     text.facts();
+    text.found();
     text.failures();
     text.out.push('\n');
     text.left();
@@ -44,7 +45,9 @@ impl Text<'_> {
     fn headline(&mut self) {
         let total = self.fleet.hosts().len();
         let hosts = plural(total, "host");
-        let well = self.outcome.active + if self.plan.activate { 0 } else { self.outcome.staged };
+        let well = self.outcome.active
+            + self.outcome.done
+            + if self.plan.activate { 0 } else { self.outcome.staged };
         let failed = self.outcome.failed;
         let ended = self.fleet.is_resting();
         let all_well = ended && well as usize == total && self.outcome.exit == 0;
@@ -87,6 +90,7 @@ impl Text<'_> {
         }
         self.counts();
         self.right_now();
+        self.rolled_back();
         self.recovered();
         self.time();
         self.swarm();
@@ -101,6 +105,7 @@ impl Text<'_> {
         let counts = self.fleet.counts();
         let texts: Vec<String> = [
             (self.outcome.active, "active"),
+            (self.outcome.done, "done"),
             (self.outcome.staged, if self.plan.activate { "staged but not active" } else { "staged" }),
             (self.outcome.failed, "failed"),
             (counts.of(StateName::Cancelled), "cancelled"),
@@ -138,10 +143,26 @@ impl Text<'_> {
         self.fact("right now", &text);
     }
 
+    /// Hosts that were switched back.
+    fn rolled_back(&mut self) {
+        let mut tags: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
+        for (id, host) in self.fleet.ids() {
+            if let Some(tag) = &host.back {
+                tags.entry(tag).or_default().push(id);
+            }
+        }
+        for (tag, hosts) in tags {
+            let text = format!("{} to {tag}: {}", plural(hosts.len(), "host"), self.names(&hosts));
+            self.fact("rolled back", &text);
+        }
+    }
+
     /// Hosts that came through, though not at once.
     fn recovered(&mut self) {
         let came_through = |host: &HostRecord| {
-            matches!(host.name(), StateName::Active | StateName::Staged) && !host.attempts().is_empty()
+            matches!(host.name(), StateName::Active | StateName::Staged)
+                && !host.attempts().is_empty()
+                && host.back.is_none()
         };
         let hosts: Vec<(HostId, &HostRecord)> =
             self.fleet.ids().filter(|(_, host)| came_through(host)).collect();
@@ -196,6 +217,20 @@ impl Text<'_> {
         }
         self.fact("swarm", &text);
         self.fact("", &more.join(", "));
+    }
+
+    /// What an errand found on the hosts.
+    fn found(&mut self) {
+        let lines = self.fleet.found_lines();
+        if lines.is_empty() {
+            return;
+        }
+        let _ = writeln!(self.out, "\n{}", self.style.paint(Ink::Strong, "on the hosts"));
+        let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(LABEL - 2);
+        for (label, line) in lines {
+            let label = self.style.paint(Ink::Dim, &format!("{:width$}", clean(&label)));
+            let _ = writeln!(self.out, "  {label}  {}", clean(&line));
+        }
     }
 
     fn failures(&mut self) {

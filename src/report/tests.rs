@@ -6,6 +6,7 @@ use crate::control::{Failure, FailureKind, HostId, LogLevel, Phase, RunId};
 use crate::deploy::{Body, Event, HostState, Plan};
 use crate::fleet::FleetState;
 use crate::journal::script::{self, START, Script};
+use crate::journal::script_errands;
 
 /// A place that many may write to and that is read afterwards.
 #[derive(Clone, Default)]
@@ -57,13 +58,17 @@ fn fleet(events: &[Event]) -> FleetState {
     fleet
 }
 
-fn runs() -> [(&'static str, Vec<Event>); 5] {
+fn runs() -> [(&'static str, Vec<Event>); 9] {
     [
         ("success", script::success()),
         ("some_failed", script::some_failed()),
         ("stopped", script::stopped()),
         ("held", script::held()),
         ("demo", script::demo()),
+        ("rolled_back", script::rolled_back()),
+        ("check", script_errands::check()),
+        ("releases", script_errands::releases()),
+        ("clean", script_errands::clean()),
     ]
 }
 
@@ -288,4 +293,25 @@ fn a_host_that_is_none_of_the_plan_breaks_nothing() {
     let events = script.finish(script::summary(0, 1, 0, 0, 0));
     assert!(plain(options(), &events).contains(" ? "));
     assert!(json(&events).0.contains("\"?\""));
+}
+
+#[test]
+fn nothing_is_printed_over_a_question_and_nothing_is_lost() {
+    let events = script::success();
+    let (before, after) = events.split_at(events.len() / 2);
+    let page = Page::default();
+    let mut face = Plain::new(page.clone(), PlainOptions { columns: Some(|| 60), ..options() });
+    before.iter().for_each(|event| face.event(event));
+    face.hold(true);
+    let at_the_question = page.text();
+    after.iter().for_each(|event| face.event(event));
+    face.tick(START + 3_600_000);
+    assert_eq!(page.text(), at_the_question);
+    face.hold(false);
+    let kept =
+        |text: &str| text.lines().filter(|line| !line.contains('\r')).map(str::to_owned).collect::<Vec<_>>();
+    let told = kept(&page.text());
+    for line in kept(&plain(options(), &events)).iter().filter(|line| line.contains("active")) {
+        assert!(told.contains(line), "{line:?} in {told:#?}");
+    }
 }

@@ -36,6 +36,7 @@ pub(super) fn facts(run: &RunReport) -> Vec<(&'static str, String)> {
     ];
     for (count, label) in [
         (outcome.active, "active"),
+        (outcome.done, "done"),
         (outcome.staged, "staged"),
         (outcome.failed, "failed"),
         (outcome.cancelled, "cancelled or skipped"),

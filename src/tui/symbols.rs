@@ -116,7 +116,7 @@ impl Symbols {
         match state {
             StateName::Queued => self.waiting,
             StateName::Staged => self.staged,
-            StateName::Active => self.ok,
+            StateName::Active | StateName::Done => self.ok,
             StateName::Failed => self.fail,
             StateName::Cancelled | StateName::Skipped => self.left_out,
             _ => self.moving,

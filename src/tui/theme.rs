@@ -137,7 +137,7 @@ impl Theme {
     pub(super) fn state(&self, state: StateName) -> Style {
         match state {
             StateName::Failed => self.fail,
-            StateName::Active | StateName::Staged => self.ok,
+            StateName::Active | StateName::Done | StateName::Staged => self.ok,
             StateName::Queued | StateName::Cancelled | StateName::Skipped => self.muted,
             _ => self.accent,
         }

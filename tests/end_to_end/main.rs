@@ -8,6 +8,8 @@ mod deploy;
 #[cfg(test)]
 mod embed;
 #[cfg(test)]
+mod errands;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod faults;
@@ -24,5 +26,7 @@ mod secrets;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod switching;
 #[cfg(test)]
 mod tui;

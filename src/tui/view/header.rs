@@ -167,7 +167,7 @@ fn counts(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
 
 /// Counts by state, failures first. `short` puts states of one kind together.
 fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'static>> {
-    const STATES: [StateName; 13] = [
+    const STATES: [StateName; 14] = [
         StateName::Failed,
         StateName::Activating,
         StateName::Unpacking,
@@ -179,6 +179,7 @@ fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'sta
         StateName::Queued,
         StateName::Staged,
         StateName::Active,
+        StateName::Done,
         StateName::Cancelled,
         StateName::Skipped,
     ];

@@ -17,8 +17,7 @@ const SPARK: u16 = 40;
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let area = areas.body;
     if scene.fleet.packed_bytes() == 0 {
-        scene.pen(buffer, area, 1).put("nothing is shipped yet", scene.theme.muted);
-        return;
+        return found(scene, buffer, areas);
     }
     let beside = areas.size >= Size::Wide;
     let left_width = if beside { area.width / 2 } else { area.width };
@@ -33,6 +32,26 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         Rect { y: area.y + used, height: area.height - used, ..area }
     };
     matrix(scene, buffer, right);
+}
+
+/// What an errand found, where nothing is shipped.
+fn found(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
+    let lines = scene.fleet.found_lines();
+    if lines.is_empty() {
+        let words = if scene.fleet.plan().is_some_and(|plan| plan.payload.is_empty()) {
+            "nothing is shipped; what is found on the hosts comes here"
+        } else {
+            "nothing is shipped yet"
+        };
+        scene.pen(buffer, areas.body, 1).put(words, scene.theme.muted);
+        return;
+    }
+    let label = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) as u16;
+    let first = scene.ui.swarm.index.min(lines.len() - 1);
+    for (row, (name, line)) in lines.iter().skip(first).take(usize::from(areas.body.height)).enumerate() {
+        let mut pen = scene.pen(buffer, areas.body, row as u16);
+        pen.left(label, name, scene.theme.strong).skip(2).put(line, scene.theme.text);
+    }
 }
 
 /// What the seeder did; returns the lines it took.

@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::cli::{Cli, RollbackArgs, Setup, Surroundings};
+use crate::control::{HostId, Release};
+use crate::deploy::{Body, Command, Errand, Found, Question, StateName, start};
+use crate::exit;
+use crate::fleet::{FleetState, fold_names};
+use crate::paths::Paths;
+use crate::units::plural;
+
+use super::AppError;
+use super::deploy::switch;
+use super::errand::errand_plan;
+use super::questions;
+use super::signals::{Signals, Wish};
+
+/// `murder rollback [TAG]`: looks at the hosts, says what will not go smoothly, asks, and switches.
+pub(super) async fn rollback(
+    cli: &Cli,
+    around: &Surroundings,
+    paths: &Paths,
+    args: &RollbackArgs,
+) -> Result<u8, AppError> {
+    let setup = Setup::new(cli, around)?;
+    let yes = setup.face.yes;
+    if let Some(tag) = args.tag.as_ref().filter(|_| yes) {
+        return switch(cli, around, paths, "rollback", tag).await;
+    }
+    let Some(fleet) = look(&setup, paths).await? else { return Ok(exit::STOPPED) };
+    let Some(tag) = args.tag.clone().or_else(|| most_before(&fleet)) else {
+        return Err(AppError::Config(
+            "no host knows what was current before: name the release to go back to, `murder releases` lists them".to_owned(),
+        ));
+    };
+    let odd = oddities(&fleet, &tag, args.tag.is_none());
+    if yes {
+        if !odd.is_empty() {
+            return Err(AppError::Config(format!(
+                "not all hosts can go back to {tag} alike:\n{odd}name the release to go back to: murder rollback {tag} -y"
+            )));
+        }
+    } else if !asked(&fleet, &tag, &odd)? {
+        eprintln!("murder: nothing was changed");
+        return Ok(exit::STOPPED);
+    }
+    switch(cli, around, paths, "rollback", &tag).await
+}
+
+/// What is on the hosts; `None` if the user does not want to wait for it.
+async fn look(setup: &Setup, paths: &Paths) -> Result<Option<FleetState>, AppError> {
+    let mut run = start(errand_plan(setup, paths, "releases", Errand::Releases, false)?)?;
+    let mut signals =
+        Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
+    eprintln!("murder: looking at {}", plural(setup.hosts.len(), "host"));
+    let (mut fleet, mut stopped) = (FleetState::new(), false);
+    loop {
+        tokio::select! {
+            event = run.events.recv() => {
+                let Some(event) = event else { break };
+                fleet.apply(&event);
+                if let Body::Question(question) = event.body {
+                    let commands = run.commands.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let secret = questions::ask(&question);
+                        let _ = commands.blocking_send(Command::Answer { id: question.id, secret });
+                    });
+                }
+            }
+            wish = signals.next() => {
+                stopped |= wish != Wish::Detach;
+                let command = if wish == Wish::Abort { Command::Abort } else { Command::Stop };
+                let _ = run.commands.send(command).await;
+            }
+        }
+    }
+    let _ = run.task.await;
+    Ok((!stopped).then_some(fleet))
+}
+
+/// The releases of each host that answered.
+fn listed(fleet: &FleetState) -> impl Iterator<Item = (HostId, &[Release])> {
+    fleet.ids().filter_map(|(id, host)| match host.found.as_deref() {
+        Some(Found::Releases { releases }) => Some((id, releases.as_slice())),
+        _ => None,
+    })
+}
+
+fn before(releases: &[Release]) -> Option<&str> {
+    releases.iter().find(|release| release.current)?.previous.as_deref()
+}
+
+/// The tag that was current before on most hosts.
+fn most_before(fleet: &FleetState) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for tag in listed(fleet).filter_map(|(_, releases)| before(releases)) {
+        *counts.entry(tag).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(tag, _)| tag.to_owned())
+}
+
+/// Hosts that will not go back as the others do, a line for each reason; empty if there are none.
+fn oddities(fleet: &FleetState, tag: &str, by_history: bool) -> String {
+    let mut groups: BTreeMap<String, Vec<HostId>> = BTreeMap::new();
+    for (id, host) in fleet.ids().filter(|(_, host)| host.name() != StateName::Done) {
+        let why = host.failure().map_or_else(|| host.name().to_string(), ToString::to_string);
+        groups.entry(format!("could not be asked ({why})")).or_default().push(id);
+    }
+    for (id, releases) in listed(fleet) {
+        let current = releases.iter().find(|release| release.current).map_or("none", |it| it.tag.as_str());
+        let odd = if !releases.iter().any(|release| release.tag == tag) {
+            format!("lacks {tag}, stays at {current}")
+        } else if current == tag {
+            format!("is at {tag} already")
+        } else if by_history && before(releases) != Some(tag) {
+            format!(
+                "has another history: {current} is current, before it {}",
+                before(releases).unwrap_or("none")
+            )
+        } else {
+            continue;
+        };
+        groups.entry(odd).or_default().push(id);
+    }
+    groups.into_iter().fold(String::new(), |mut text, (odd, hosts)| {
+        let names = fold_names(hosts.iter().map(|id| fleet.host_name(*id)));
+        let _ = writeln!(text, "  {names}: {odd}");
+        text
+    })
+}
+
+/// Asks on the terminal.
+fn asked(fleet: &FleetState, tag: &str, odd: &str) -> Result<bool, AppError> {
+    eprint!("{odd}");
+    let hosts = plural(listed(fleet).count(), "host");
+    let question = Question { id: 0, prompt: format!("roll back {hosts} to {tag}? (y/n)"), echo: true };
+    let answer = questions::ask(&question).ok_or_else(|| {
+        AppError::Config(format!(
+            "nobody said yes to going back to {tag}: answer y, or give -y and the release"
+        ))
+    })?;
+    Ok(matches!(answer.expose().trim(), "y" | "Y" | "yes"))
+}
