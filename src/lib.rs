@@ -26,6 +26,7 @@ pub mod app;
 pub use app::Deployment;
 #[cfg(feature = "operator")]
 pub mod cli;
+pub mod clock;
 pub mod control;
 #[cfg(feature = "operator")]
 pub mod demo;

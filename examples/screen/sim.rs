@@ -509,7 +509,9 @@ impl Sim {
                 ..SwarmSummary::default()
             },
             failures: Vec::<FailureGroup>::new(),
+            activation: None,
             left_behind: Vec::new(),
+            unchecked: Vec::new(),
         }
     }
 }

@@ -102,17 +102,25 @@ enum End {
     Cancelled,
 }
 
+/// Runs `$2` and ends with it. A killed agent cannot end its hook, which would go on beside that of the next attempt: so a watcher
+/// reads what only the agent holds open, and ends the group when it is closed. The user's commands do not see the watcher,
+/// for they may wait for all that they started.
+const WATCHED: &str = "umask $1; exec 3<&0 </dev/null; \
+    { read _ <&3; trap '' TERM; kill -TERM 0; sleep 2; kill -KILL 0; } >/dev/null 2>&1 & \
+    sh -c \"$2\" 3<&-; s=$?; exec 2>/dev/null; kill $!; exit $s";
+
 fn start(hook: &HookLine, place: &HookPlace<'_>) -> io::Result<(Child, pipe::Receiver)> {
     let (reader, writer) = io::pipe()?;
     let child = Command::new("sh")
-        .arg("-c")
+        .args(["-c", WATCHED, "sh"])
         // The agent writes for itself alone; what a hook writes is as if the user had run it.
-        .arg(format!("umask {:04o}\n{}", place.umask, hook.command))
+        .arg(format!("{:04o}", place.umask))
+        .arg(&hook.command)
         .current_dir(place.folder)
         .env("MURDER_TAG", place.tag)
         .env("MURDER_DEST", place.dest)
         .env("MURDER_HOST", place.host)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .process_group(0)
@@ -255,6 +263,39 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(100));
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", lines[0]));
         assert!(stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")), "its child is gone");
+    }
+
+    #[test]
+    fn a_hook_ends_with_an_agent_that_was_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = HookPlace {
+            folder: folder.path(),
+            tag: "v1",
+            dest: Path::new("/srv/app"),
+            host: "web1",
+            umask: 0o022,
+        };
+        let command = "sleep 300 & echo $! > child; trap '' TERM; sleep 300; sleep 300".to_owned();
+        let hook = HookLine { command, timeout_seconds: 600 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (mut child, _output) = runtime.block_on(async { start(&hook, &place).unwrap() });
+        let file = folder.path().join("child");
+        while std::fs::read_to_string(&file).unwrap_or_default().is_empty() {
+            std::thread::sleep(POLL);
+        }
+        let pid = std::fs::read_to_string(&file).unwrap();
+        // All that is left of a killed agent: its end of the hook's input is closed.
+        drop(child.stdin.take());
+        assert!(!child.wait().unwrap().success());
+        let stat = format!("/proc/{}/stat", pid.trim());
+        let gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        for _ in 0..1000 {
+            if gone() {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+        panic!("what the hook started lives on");
     }
 
     #[tokio::test]

@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::control::{
     Begin, Failure, FailureKind, Fetch, Hello, HostId, LEASE, LogLevel, LogSource, Neighbour, Phase, Present,
     Release, Report, Request, RunKey, VERSION, decode,
 };
-use crate::payload::{Artifact, Dest, LockGuard, MOST_BASES, MOST_RECIPE, io_kind, now_ms};
+use crate::payload::{Artifact, Dest, LockGuard, MOST_BASES, MOST_RECIPE, io_kind};
 use crate::swarm::engine::{EngineError, Event};
 
 use super::fetch::{Fetching, next_event, opening};
@@ -642,6 +643,6 @@ fn hello() -> Hello {
         pid: std::process::id(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         uid: rustix::process::getuid().as_raw(),
-        clock_ms: now_ms(),
+        clock_ms: clock::now(),
     }
 }

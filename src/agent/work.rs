@@ -11,12 +11,13 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::control::{
     Begin, Checked, Failure, FailureKind, Fetch, HookLine, HostId, LockOwner, LogLevel, LogSource, Neighbour,
     Phase, Present, Report, VERSION,
 };
 use crate::payload::{
-    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, Recipe, check_tag, from_hex, now_ms,
+    Artifact, Dest, DestError, LockGuard, Metainfo, Need, PartialStore, Recipe, check_tag, from_hex,
 };
 
 use super::hook::{HookEnd, HookPlace, run_hook};
@@ -108,7 +109,7 @@ fn check(begin: &Begin, durable: bool) -> Result<Begun, DestError> {
             host: begin.host.clone(),
             operator: begin.operator.clone(),
             operator_pid: begin.operator_pid,
-            since: now_ms() / 1000,
+            since: clock::now() / 1000,
         };
         let (taken, before) = dest.lock(&owner)?;
         dest.sweep()?;
@@ -269,7 +270,7 @@ pub(super) struct Activation {
 pub(super) async fn activate(place: Place, activation: Activation) -> Result<(), Failure> {
     let Activation { tag, hook: line, rollback_on_failure, keep } = activation;
     let previous = place.switch(&tag).await?;
-    let told = Report::Activated { at_ms: now_ms(), previous: previous.clone() };
+    let told = Report::Activated { at_ms: clock::now(), previous: previous.clone() };
     let _ = place.news.send(told).await;
     if let Err(mut failure) = hook(&place, &tag, "after_activate", line).await {
         if let Some(before) = previous.filter(|before| rollback_on_failure && *before != tag) {

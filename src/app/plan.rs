@@ -125,8 +125,19 @@ fn barrier(setup: &Setup) -> BarrierRules {
 
 /// `user@machine` of whoever runs this, for locks.
 fn operator() -> String {
-    let user =
-        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| user_name());
     let machine = rustix::system::uname();
     format!("{user}@{}", machine.nodename().to_string_lossy())
+}
+
+/// Of the process, as the system's list of users has it, else its number.
+fn user_name() -> String {
+    let own = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number == own).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("uid-{own}"))
 }

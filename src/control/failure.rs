@@ -54,7 +54,9 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why a host failed. The one table of kinds: word, whether a retry may help by itself, advice.
+/// Why a host failed. The one table of kinds: word, cause, whether a retry may help by itself, advice.
+///
+#[doc = include_str!("failures.md")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -127,82 +129,160 @@ impl FailureKind {
 
     /// The word shown to users and written to JSON.
     pub fn as_str(self) -> &'static str {
-        self.row().0
+        self.row().word
+    }
+
+    /// What leads to it, one line.
+    pub fn cause(self) -> &'static str {
+        self.row().cause
     }
 
     /// Whether the same attempt, made again a little later, may succeed without anybody's help.
     pub fn retryable(self) -> bool {
-        self.row().1
+        self.row().retryable
     }
 
     /// What a person can do about it, one line.
     pub fn advice(self) -> &'static str {
-        self.row().2
+        self.row().advice
     }
 
-    fn row(self) -> (&'static str, bool, &'static str) {
-        match self {
-            Self::Resolve => {
-                ("resolve", false, "check the name, or give the host an `address` in the inventory")
-            }
-            Self::Unreachable => {
-                ("unreachable", true, "check that the host is up and that a route leads to it, then retry")
-            }
-            Self::Refused => ("refused", true, "check that sshd runs on that port of the host, then retry"),
-            Self::Timeout => {
-                ("timeout", true, "check host and firewall; if it is only slow, raise --connect-timeout")
-            }
-            Self::HostKey => (
-                "host_key",
-                false,
-                "if the host was reinstalled: `ssh-keygen -R HOST`, then retry; else find out who answers there",
-            ),
-            Self::Auth => (
-                "auth",
-                false,
-                "check user and key: `ssh HOST true` must work without a question, then retry",
-            ),
-            Self::Launch => {
-                ("launch", false, "see the host's own words below; its shell must be able to run a program")
-            }
-            Self::Arch => {
-                ("arch", false, "build an agent for that system and name its folder in MURDER_AGENTS")
-            }
-            Self::DiskFull => (
-                "disk_full",
-                false,
-                "free space on the host, then retry; a deploy with --keep 2 leaves fewer old releases",
-            ),
-            Self::Permission => {
-                ("permission", false, "give the user write access to DEST, or set `become: sudo`, then retry")
-            }
-            Self::DestExists => {
-                ("dest_exists", false, "choose another --tag, or remove that release from the host")
-            }
-            Self::Locked => ("locked", false, "wait for the other run to end, then retry"),
-            Self::PortBlocked => (
-                "port_blocked",
-                false,
-                "open the swarm ports between the hosts (--ports), or let it go over SSH",
-            ),
-            Self::Stalled => ("stalled", true, "see the diagnosis; a retry goes on from the verified pieces"),
-            Self::HashMismatch => {
-                ("hash_mismatch", true, "retry; if it comes again, check the host's disk and memory")
-            }
-            Self::Unpack => ("unpack", false, "see the path in the message, mend it on the host, then retry"),
-            Self::Hook => {
-                ("hook", false, "see the hook's last lines, mend the cause on the host, then retry")
-            }
-            Self::Activate => ("activate", false, "see the message; `current` was left as it was"),
-            Self::Lost => {
-                ("lost", true, "check that the host is up; a retry goes on from the verified pieces")
-            }
-            Self::Internal => {
-                ("internal", false, "this is a fault of murder: please report it with the run's folder")
-            }
-        }
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
     }
 }
+
+/// What is known of a kind.
+struct Row {
+    word: &'static str,
+    cause: &'static str,
+    retryable: bool,
+    advice: &'static str,
+}
+
+/// By kind, in the order of [`FailureKind::ALL`].
+const ROWS: [Row; FailureKind::ALL.len()] = [
+    Row {
+        word: "resolve",
+        cause: "there is no address for the name",
+        retryable: false,
+        advice: "check the name, or give the host an `address` in the inventory",
+    },
+    Row {
+        word: "unreachable",
+        cause: "no route leads to the host",
+        retryable: true,
+        advice: "check that the host is up and that a route leads to it, then retry",
+    },
+    Row {
+        word: "refused",
+        cause: "the connection was refused or reset before the login",
+        retryable: true,
+        advice: "check that sshd runs on that port of the host, then retry",
+    },
+    Row {
+        word: "timeout",
+        cause: "no answer within the connect timeout, or no word of the agent within a phase's timeout",
+        retryable: true,
+        advice: "check host and firewall; if it is only slow, raise --connect-timeout or --stall-timeout",
+    },
+    Row {
+        word: "host_key",
+        cause: "the host key is changed, revoked, or unknown under `strict`",
+        retryable: false,
+        advice: "if the host was reinstalled: `ssh-keygen -R HOST`, then retry; else find out who answers there",
+    },
+    Row {
+        word: "auth",
+        cause: "all ways to log in were refused, or a question could not be asked",
+        retryable: false,
+        advice: "check user and key: `ssh HOST true` must work without a question, then retry",
+    },
+    Row {
+        word: "launch",
+        cause: "the agent did not start; the host's own words are told",
+        retryable: false,
+        advice: "see the host's own words below; its shell must be able to run a program",
+    },
+    Row {
+        word: "arch",
+        cause: "there is no agent for the host's system",
+        retryable: false,
+        advice: "build an agent for that system and name its folder in MURDER_AGENTS",
+    },
+    Row {
+        word: "disk_full",
+        cause: "no space, inodes or quota left, or too little of them before the transfer",
+        retryable: false,
+        advice: "free space on the host, then retry; a deploy with --keep 2 leaves fewer old releases",
+    },
+    Row {
+        word: "permission",
+        cause: "the user may not write there, or the file system is read-only",
+        retryable: false,
+        advice: "give the user write access to DEST, or set `become: sudo`; remount what is read-only; then retry",
+    },
+    Row {
+        word: "dest_exists",
+        cause: "the tag is there with other content, or the link's place is taken by something that is no link",
+        retryable: false,
+        advice: "choose another --tag, or move away what stands there, then retry",
+    },
+    Row {
+        word: "locked",
+        cause: "another run holds DEST, or this one under another name of the same machine",
+        retryable: false,
+        advice: "wait for the other run to end, or name the machine only once in the inventory; then retry",
+    },
+    Row {
+        word: "port_blocked",
+        cause: "only in `check`: other hosts do not reach the swarm port",
+        retryable: false,
+        advice: "open the swarm ports between the hosts (--ports), or let it go over SSH",
+    },
+    Row {
+        word: "stalled",
+        cause: "no verified byte for the stall timeout; the message says what it waited for",
+        retryable: true,
+        advice: "see the diagnosis; a retry goes on from the verified pieces",
+    },
+    Row {
+        word: "hash_mismatch",
+        cause: "what the host holds is not what was named over SSH",
+        retryable: true,
+        advice: "retry; if it comes again, check the host's disk and memory",
+    },
+    Row {
+        word: "unpack",
+        cause: "the release could not be written out, for a reason that has no kind of its own",
+        retryable: false,
+        advice: "see the path in the message, mend it on the host, then retry",
+    },
+    Row {
+        word: "hook",
+        cause: "a hook exited with another code than 0, or ran into its timeout",
+        retryable: false,
+        advice: "see the hook's last lines, mend the cause on the host, then retry",
+    },
+    Row {
+        word: "activate",
+        cause: "the link could not be switched, or the release is not on the host",
+        retryable: false,
+        advice: "see the message; `current` was left as it was",
+    },
+    Row {
+        word: "lost",
+        cause: "the connection or the agent was gone after the launch",
+        retryable: true,
+        advice: "check that the host is up; a retry goes on from the verified pieces",
+    },
+    Row {
+        word: "internal",
+        cause: "a fault of ours",
+        retryable: false,
+        advice: "this is a fault of murder: please report it with the run's folder",
+    },
+];
 
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,6 +320,17 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documented_table_is_the_one_that_is_used() {
+        let mut table =
+            String::from("| kind | cause | tried again by itself | what to do |\n|---|---|---|---|\n");
+        for kind in FailureKind::ALL {
+            let again = if kind.retryable() { "yes" } else { "no" };
+            table += &format!("| `{kind}` | {} | {again} | {} |\n", kind.cause(), kind.advice());
+        }
+        assert_eq!(include_str!("failures.md"), table, "src/control/failures.md must be:\n{table}");
+    }
 
     #[test]
     fn the_words_of_users_and_of_json_are_the_same() {

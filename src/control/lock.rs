@@ -2,7 +2,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::minute;
+
 use super::RunId;
+
+/// Starts the message of `locked` where it is the same run that holds DEST under another of the machine's names, which follows.
+pub const SAME_DEST: &str = "same DEST as ";
 
 /// Who holds DEST. Written to the lock on the host and told to whoever finds it taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +26,7 @@ pub struct LockOwner {
 
 impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "run {} of {} (pid {})", self.run, self.operator, self.operator_pid)
+        let Self { run, operator, operator_pid, since, .. } = self;
+        write!(f, "run {run} of {operator} (pid {operator_pid}) since {}", minute(since.saturating_mul(1000)))
     }
 }

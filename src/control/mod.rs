@@ -10,6 +10,6 @@ mod request;
 pub use failure::{Failure, FailureKind, Phase};
 pub use id::{HostId, RunId, RunKey};
 pub use line::{HEARTBEAT, LEASE, LineError, MARKER, MAX_LINE, VERSION, decode, encode};
-pub use lock::LockOwner;
+pub use lock::{LockOwner, SAME_DEST};
 pub use report::{Checked, Hello, LinkCount, LogLevel, LogSource, Present, Progress, Release, Report, Wait};
 pub use request::{Begin, Fetch, HookLine, Neighbour, Request};

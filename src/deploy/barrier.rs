@@ -43,6 +43,12 @@ enum Stage {
     Shut { reason: String },
 }
 
+impl Stage {
+    fn first(rules: &BarrierRules) -> Self {
+        if rules.canary.is_empty() { Self::Closed } else { Self::Canary { started: false } }
+    }
+}
+
 /// Between staging and activation: decides who may run its hook, and who may switch.
 #[derive(Debug, Clone)]
 pub(super) struct Barrier {
@@ -52,8 +58,7 @@ pub(super) struct Barrier {
 
 impl Barrier {
     pub(super) fn new(rules: BarrierRules) -> Self {
-        let stage = if rules.canary.is_empty() { Stage::Closed } else { Stage::Canary { started: false } };
-        Self { rules, stage }
+        Self { stage: Stage::first(&rules), rules }
     }
 
     /// It lets hosts through.
@@ -83,10 +88,10 @@ impl Barrier {
         }
     }
 
-    /// Failed hosts are tried again: what was shut may open after all.
+    /// Failed hosts are tried again: what was shut may open after all, canaries first.
     pub(super) fn reconsider(&mut self) {
         if self.shut().is_some() {
-            self.stage = Stage::Closed;
+            self.stage = Stage::first(&self.rules);
         }
     }
 

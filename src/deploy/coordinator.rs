@@ -1,11 +1,13 @@
 use std::net::SocketAddr;
 
-use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId};
+use crate::control::{
+    Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId, SAME_DEST,
+};
 
 use super::barrier::{Barrier, BarrierRules};
 use super::command::Command;
 use super::counts::Counts;
-use super::entry::Entry;
+use super::entry::{Entry, Leave, Parting};
 use super::errand::Errand;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
@@ -50,6 +52,8 @@ pub(super) enum Order {
     Leave { host: HostId, keep_partial: bool },
     /// Tell every agent to limit itself.
     Throttle(Option<u64>),
+    /// Log in once more and remove what an agent left that did not say goodbye.
+    Sweep { host: HostId, attempt: u32 },
     /// Limit the seeder.
     ThrottleSeeder(Option<u64>),
     /// Tell every agent how long to live without a word.
@@ -79,9 +83,9 @@ pub(super) enum Word {
     /// There is another connection, and the agent went on.
     Back,
     Failed(Failure),
-    /// The worker has ended; what it had to leave behind.
+    /// The worker has ended.
     Gone {
-        left: Vec<String>,
+        parting: Parting,
     },
 }
 
@@ -96,6 +100,8 @@ pub(super) struct Rulebook {
     pub(super) attempts: u32,
     pub(super) fanout: u32,
     pub(super) stall_ms: u64,
+    /// The longest that a hook may run.
+    pub(super) hook_ms: u64,
     pub(super) barrier: BarrierRules,
     /// Stay for retries when every host is final.
     pub(super) linger: bool,
@@ -199,9 +205,9 @@ impl Coordinator {
         let current = entry.host.attempt == attempt && !matches!(entry.host.way, Way::Queued { .. });
         entry.heard_at = self.now;
         match word {
-            Word::Gone { left } => {
+            Word::Gone { parting } => {
                 entry.worker = false;
-                entry.left = left;
+                entry.part(parting);
                 entry.agent_gone();
                 if !self.all_final() {
                     self.unlink(id);
@@ -291,7 +297,13 @@ impl Coordinator {
         }
         self.resting = false;
         self.barrier.reconsider();
-        ids.iter().for_each(|id| self.step(*id, Input::Retry));
+        for id in ids {
+            if self.hosts.get(id.index()).is_some_and(|entry| entry.worker && entry.swept) {
+                // The next attempt does what the sweep was to do.
+                self.orders.push(Order::Leave { host: *id, keep_partial: true });
+            }
+            self.step(*id, Input::Retry);
+        }
     }
 
     /// A host moves; what follows becomes orders and events.
@@ -337,7 +349,8 @@ impl Coordinator {
     fn effect(&mut self, id: HostId, attempt: u32, effect: Effect) {
         match effect {
             Effect::Connect => {
-                self.hosts[id.index()].worker = true;
+                let entry = &mut self.hosts[id.index()];
+                (entry.worker, entry.swept) = (true, false);
                 self.muster.dialled(self.now);
                 self.orders.push(Order::Connect { host: id, attempt });
             }
@@ -494,7 +507,7 @@ impl Coordinator {
                 self.orders.push(Order::Leave { host: id, keep_partial });
             }
         }
-        if self.hosts.iter().any(|entry| entry.worker) {
+        if self.hosts.iter().any(|entry| entry.worker) || self.sweep() {
             return;
         }
         if !self.resting {
@@ -509,7 +522,21 @@ impl Coordinator {
         }
     }
 
-    fn rules(&self, entry: &Entry) -> Rules {
+    /// Looks after the hosts whose agents did not say goodbye, each once; says whether there are any.
+    fn sweep(&mut self) -> bool {
+        let unclean = |entry: &Entry| matches!(entry.leave, Leave::Unknown(_)) && !entry.swept;
+        let hosts: Vec<HostId> = self.ids().filter(|id| unclean(&self.hosts[id.index()])).collect();
+        for id in &hosts {
+            let entry = &mut self.hosts[id.index()];
+            (entry.worker, entry.swept) = (true, true);
+            self.orders.push(Order::Sweep { host: *id, attempt: entry.host.attempt });
+            let words = "its agent did not say goodbye: logging in once more to remove what it left";
+            self.log(Some(*id), LogLevel::Info, LogSource::Murder, words.to_owned());
+        }
+        !hosts.is_empty()
+    }
+
+    pub(super) fn rules(&self, entry: &Entry) -> Rules {
         Rules {
             packed: self.packed.is_some(),
             ships: self.book.ships && entry.back.is_none(),
@@ -547,6 +574,3 @@ impl Coordinator {
         super::tally::summary(self)
     }
 }
-
-/// Starts the message of `locked` when it is this very run that holds DEST under another of its names.
-pub(super) const SAME_DEST: &str = "same DEST as ";

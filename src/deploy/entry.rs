@@ -57,8 +57,34 @@ pub(super) struct Entry {
     pub(super) back: Option<String>,
     /// Where the link pointed before this run switched it.
     pub(super) previous: Option<String>,
-    /// What could not be removed on it.
-    pub(super) left: Vec<String>,
+    /// When this run switched its link.
+    pub(super) switched_at: Option<u64>,
+    /// What is known of what this run left on it.
+    pub(super) leave: Leave,
+    /// It was asked once more since its last attempt, because its agent had not said goodbye.
+    pub(super) swept: bool,
+}
+
+/// What is known of what a run left on a host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Leave {
+    /// No agent was ever there, or the last one said that nothing is left.
+    Clean,
+    /// An agent was there and did not say goodbye; why it could not be asked.
+    Unknown(String),
+    /// These could not be removed.
+    Left(Vec<String>),
+}
+
+/// How a worker and its agent parted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Parting {
+    /// There was no agent.
+    Unmet,
+    /// The agent said goodbye, and what it could not remove.
+    Goodbye(Vec<String>),
+    /// It did not, and why.
+    Silent(String),
 }
 
 /// Bytes that an earlier agent of the host counted.
@@ -97,8 +123,20 @@ impl Entry {
             switched: false,
             back: None,
             previous: None,
-            left: Vec::new(),
+            switched_at: None,
+            leave: Leave::Clean,
+            swept: false,
         }
+    }
+
+    /// A worker has ended.
+    pub(super) fn part(&mut self, parting: Parting) {
+        self.leave = match parting {
+            Parting::Unmet => return,
+            Parting::Goodbye(left) if left.is_empty() => Leave::Clean,
+            Parting::Goodbye(left) => Leave::Left(left),
+            Parting::Silent(why) => Leave::Unknown(why),
+        };
     }
 
     /// Its agent is gone: what it counted is kept, what it offered is not.

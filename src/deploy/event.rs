@@ -462,8 +462,23 @@ pub struct Summary {
     pub swarm: SwarmSummary,
     /// Failures with the same kind and message, largest first.
     pub failures: Vec<FailureGroup>,
-    /// What could not be removed, by host; empty if every host was left clean.
+    /// The switch of the link; `None` if no host was switched.
+    #[serde(default)]
+    pub activation: Option<ActivationSummary>,
+    /// What could not be removed, by host.
     pub left_behind: Vec<(HostId, String)>,
+    /// Hosts that could not be asked whether anything is left, and why. What is there ends by its lease.
+    #[serde(default)]
+    pub unchecked: Vec<(HostId, String)>,
+}
+
+/// The activation in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ActivationSummary {
+    /// Hosts whose link was switched.
+    pub hosts: u32,
+    /// From the first host's switch to the last one's, by the operator's clock.
+    pub seconds: f64,
 }
 
 /// The transfer in numbers. Field for field as in SPEC.

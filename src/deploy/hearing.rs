@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use crate::control::{Checked, FailureKind, HostId, LogLevel, LogSource, Phase, Progress, Report};
+use crate::control::{Checked, FailureKind, HostId, LogLevel, LogSource, Phase, Progress, Report, SAME_DEST};
 
-use super::coordinator::{Coordinator, Order, SAME_DEST};
+use super::coordinator::{Coordinator, Order};
 use super::event::{Body, HostProgress, HostState};
 use super::host::Input;
 
@@ -59,15 +59,17 @@ impl Coordinator {
     }
 
     fn switched(&mut self, id: HostId, previous: Option<String>) {
+        let at = self.now;
         let entry = &mut self.hosts[id.index()];
         entry.switched = entry.back.is_none();
+        entry.switched_at = Some(at).filter(|_| entry.switched);
         let body = match &entry.back {
             Some(tag) => Body::RolledBack { host: id, tag: tag.clone() },
             None => {
                 // A second activation of the same release has nothing new to go back to.
                 let before = previous.filter(|tag| *tag != self.book.tag);
                 entry.previous = before.or(entry.previous.take());
-                Body::Activated { host: id, at: self.now, previous: entry.previous.clone() }
+                Body::Activated { host: id, at, previous: entry.previous.clone() }
             }
         };
         self.orders.push(Order::Emit(body));

@@ -26,6 +26,7 @@ mod rollback;
 mod run;
 mod seen;
 mod sent;
+mod sweep;
 mod talk;
 mod tally;
 #[cfg(test)]
@@ -38,8 +39,8 @@ pub use barrier::BarrierRules;
 pub use command::Command;
 pub use errand::{Checkup, Cleaned, Errand, Found};
 pub use event::{
-    BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine, Mark, Plan,
-    Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
+    ActivationSummary, BarrierState, Body, Event, FailureGroup, HostInfo, HostProgress, HostState, LogLine,
+    Mark, Plan, Question, RunInfo, SeederProgress, StateName, Summary, SwarmSummary,
 };
 pub use held::open_barrier;
 pub use limit::{Binding, FluidLimit, LinkRate, least_seconds};

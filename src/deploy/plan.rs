@@ -113,6 +113,12 @@ impl DeployPlan {
         least_seconds(bytes, self.seed_rate, &rates).map(|(seconds, _)| seconds)
     }
 
+    /// How long a hook may run at most.
+    pub(super) fn longest_hook(&self) -> Duration {
+        let hooks = self.before.iter().chain(&self.after);
+        Duration::from_secs(hooks.map(|hook| hook.timeout_seconds).max().unwrap_or(0))
+    }
+
     /// Limit of a host, bytes a second: what its link carries by the inventory, or less if the run is to be slower.
     pub fn rate_of(&self, host: &Host) -> Option<u64> {
         host.rate.into_iter().chain(self.rate).min()

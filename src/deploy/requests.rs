@@ -111,6 +111,7 @@ impl Requests {
             Order::Lease(seconds) => all(&|_| Request::Lease { seconds }),
             Order::Connect { .. }
             | Order::Alone { .. }
+            | Order::Sweep { .. }
             | Order::ThrottleSeeder(_)
             | Order::Emit(_)
             | Order::Finish => return None,
@@ -126,6 +127,11 @@ impl Requests {
             let hook = plan.after.clone();
             Request::Activate { tag, hook, rollback_on_failure: false, keep: None }
         })
+    }
+
+    /// What makes an agent end an older one of this run, and remove what that left.
+    pub(super) fn sweep(plan: &DeployPlan, id: HostId) -> Request {
+        Request::Begin(Box::new(Self::of_no_payload().begin(plan, id)))
     }
 
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {

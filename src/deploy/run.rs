@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::clock;
 use crate::control::{HostId, LogLevel, LogSource, RunKey};
 use crate::exit;
 use crate::payload::{PackError, Packed, hex, pack};
@@ -26,6 +27,7 @@ use super::event::{Body, Event, LogLine, RunInfo, SeederProgress};
 use super::held::was_told;
 use super::plan::{DeployPlan, MANIFEST};
 use super::requests::Requests;
+use super::sweep::sweep;
 use super::worker::{DOS, Do, Mouth, work};
 
 /// Events between the run and its faces: some frames of a busy run of 10,000 hosts. A full channel makes the run wait,
@@ -115,7 +117,7 @@ struct Run {
 
 impl Run {
     fn new(plan: DeployPlan, events: mpsc::Sender<Event>) -> Result<Self, SshError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let now = clock::now();
         let (asker, asked) = Asker::new();
         let (words, heard) = mpsc::channel(WORDS);
         let (warn, warnings) = mpsc::channel(WARNINGS);
@@ -138,6 +140,7 @@ impl Run {
             attempts: plan.attempts,
             fanout: plan.fanout,
             stall_ms: plan.stall_timeout.as_millis() as u64,
+            hook_ms: plan.longest_hook().as_millis() as u64,
             barrier: plan.barrier.clone(),
             linger: plan.linger,
             packs_first: plan.same_release.is_some(),
@@ -416,6 +419,7 @@ impl Run {
             match order {
                 Order::Emit(body) => self.emit(body).await,
                 Order::Connect { host, attempt } => self.connect(host, attempt),
+                Order::Sweep { host, attempt } => self.sweep(host, attempt),
                 Order::ThrottleSeeder(rate) => self.uplink.set_direction(Direction::Up, rate),
                 Order::Alone { host, alone } => {
                     if let Some(seeder) = self.shared.seeder.get() {
@@ -429,10 +433,21 @@ impl Run {
     }
 
     fn connect(&mut self, host: HostId, attempt: u32) {
+        let (mouth, orders) = self.hire(host, attempt);
+        self.workers.spawn(work(Arc::clone(&self.shared), mouth, orders));
+    }
+
+    fn sweep(&mut self, host: HostId, attempt: u32) {
+        let (mouth, orders) = self.hire(host, attempt);
+        let begin = Requests::sweep(&self.plan, host);
+        self.workers.spawn(sweep(Arc::clone(&self.shared), mouth, orders, begin));
+    }
+
+    /// What a new worker of a host speaks to and listens to.
+    fn hire(&mut self, host: HostId, attempt: u32) -> (Mouth, mpsc::Receiver<Do>) {
         let (dos, orders) = mpsc::channel(DOS);
         self.dos[host.index()] = Some((attempt, dos));
-        let mouth = Mouth { host, attempt, words: self.words.clone(), board: self.board.clone() };
-        self.workers.spawn(work(Arc::clone(&self.shared), mouth, orders));
+        (Mouth { host, attempt, words: self.words.clone(), board: self.board.clone() }, orders)
     }
 
     fn order_agents(&mut self, order: Order) {

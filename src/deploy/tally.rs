@@ -4,7 +4,8 @@ use crate::control::{FailureKind, HostId};
 use crate::exit;
 
 use super::coordinator::Coordinator;
-use super::event::{FailureGroup, Summary, SwarmSummary};
+use super::entry::{Entry, Leave};
+use super::event::{ActivationSummary, FailureGroup, Summary, SwarmSummary};
 use super::host::Way;
 
 /// The run in numbers, as if it ended now.
@@ -21,8 +22,17 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         cancelled: counts.cancelled(),
         swarm: swarm(run),
         failures: failures(run),
+        activation: activation(run),
         left_behind: left_behind(run),
+        unchecked: unchecked(run),
     }
+}
+
+/// Of the hosts whose last switch was made by this run.
+fn activation(run: &Coordinator) -> Option<ActivationSummary> {
+    let switches = || run.hosts.iter().filter_map(|entry| entry.switched_at);
+    let (first, last) = switches().min().zip(switches().max())?;
+    Some(ActivationSummary { hosts: switches().count() as u32, seconds: seconds(last - first) })
 }
 
 fn exit_code(run: &Coordinator) -> u8 {
@@ -82,8 +92,14 @@ fn failures(run: &Coordinator) -> Vec<FailureGroup> {
 fn left_behind(run: &Coordinator) -> Vec<(HostId, String)> {
     run.ids()
         .zip(&run.hosts)
-        .flat_map(|(id, entry)| entry.left.iter().map(move |what| (id, what.clone())))
+        .filter_map(|(id, entry)| if let Leave::Left(left) = &entry.leave { Some((id, left)) } else { None })
+        .flat_map(|(id, left)| left.iter().map(move |what| (id, what.clone())))
         .collect()
+}
+
+fn unchecked(run: &Coordinator) -> Vec<(HostId, String)> {
+    let why = |entry: &Entry| if let Leave::Unknown(why) = &entry.leave { Some(why.clone()) } else { None };
+    run.ids().zip(&run.hosts).filter_map(|(id, entry)| Some((id, why(entry)?))).collect()
 }
 
 fn seconds(ms: u64) -> f64 {

@@ -10,9 +10,13 @@ mod network;
 use super::barrier::BarrierRules;
 use super::command::Command;
 use super::coordinator::{Coordinator, Order, Rulebook, Word};
+use super::entry::Parting;
 use super::event::{Body, HostState, Mark, RunInfo, StateName, Summary};
 use super::limit::{Binding, FluidLimit};
 use crate::inventory::{Amount, Percent};
+
+mod leave;
+mod policies;
 
 /// Agents that do at once what they are asked, but for the faults they are given.
 struct World {
@@ -22,6 +26,10 @@ struct World {
     starved: HashSet<u32>,
     /// Hosts that never answer once they are logged in.
     mute: HashSet<u32>,
+    /// Hosts whose agents do not say goodbye.
+    silent: HashSet<u32>,
+    /// How logging in once more ends, where it does not end well.
+    sweeps: HashMap<u32, Parting>,
     present: HashMap<u32, Present>,
     events: Vec<Body>,
     orders: Vec<Order>,
@@ -43,6 +51,7 @@ impl World {
             attempts,
             fanout: 4,
             stall_ms: 60_000,
+            hook_ms: 120_000,
             barrier,
             linger,
             packs_first: false,
@@ -59,6 +68,8 @@ impl World {
             faults: HashMap::new(),
             starved: HashSet::new(),
             mute: HashSet::new(),
+            silent: HashSet::new(),
+            sweeps: HashMap::new(),
             present: HashMap::new(),
             events: Vec::new(),
             orders: Vec::new(),
@@ -156,7 +167,18 @@ impl World {
                 self.say(host, Word::Said(Report::Activated { at_ms: 0, previous: None }));
                 self.say(host, Word::Said(Report::Settled));
             }
-            Order::Leave { host, .. } => self.say(host, Word::Gone { left: vec![] }),
+            Order::Leave { host, .. } => {
+                let parting = if self.silent.contains(&host.0) {
+                    Parting::Silent("no answer".into())
+                } else {
+                    Parting::Goodbye(vec![])
+                };
+                self.say(host, Word::Gone { parting });
+            }
+            Order::Sweep { host, .. } => {
+                let parting = self.sweeps.get(&host.0).cloned().unwrap_or(Parting::Goodbye(vec![]));
+                self.say(host, Word::Gone { parting });
+            }
             Order::Emit(body) => self.events.push(body),
             _ => {}
         }

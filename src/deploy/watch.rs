@@ -2,12 +2,13 @@ use crate::control::{FailureKind, HostId, Phase};
 
 use super::coordinator::{Coordinator, Order};
 use super::event::{Mark, StateName};
-use super::host::{Step, Way};
+use super::host::{Activation, Step, Way};
 use crate::units::format_duration;
 
 use std::time::Duration;
 
-/// A host that is asked to check, verify or unpack and says nothing for so long has lost its way, milliseconds.
+/// A host that is asked to check, verify, unpack or switch and says nothing for so long has lost its way, milliseconds. A hook has its
+/// own time besides.
 const ANSWER_MS: u64 = 120_000;
 
 /// A host without any link is said to live from SSH after so long, milliseconds, if no probe said so before: links need a
@@ -32,27 +33,35 @@ impl Coordinator {
             match self.hosts[id.index()].host.state().name() {
                 StateName::Fetching => self.watch_fetch(id, median),
                 StateName::Checking if self.packed.is_some() && !self.waits_for_others(id) => {
-                    self.watch_answer(id, Phase::Checking)
+                    self.watch_answer(id, Phase::Checking, 0);
                 }
-                StateName::Verifying if !self.waits_for_gate(id) => self.watch_answer(id, Phase::Verifying),
-                StateName::Unpacking => self.watch_answer(id, Phase::Unpacking),
+                StateName::Verifying if !self.waits_for_others(id) => {
+                    self.watch_answer(id, Phase::Verifying, 0);
+                }
+                StateName::Unpacking => self.watch_answer(id, Phase::Unpacking, 0),
+                StateName::Activating if !self.waits_for_others(id) => {
+                    self.watch_answer(id, Phase::Activating, self.book.hook_ms);
+                }
                 _ => {}
             }
         }
     }
 
-    fn waits_for_gate(&self, id: HostId) -> bool {
-        matches!(self.hosts[id.index()].host.way, Way::Verifying { verified: true })
-    }
-
+    /// It is not asked for anything before the gate opens, or before its batch or its turn comes.
     fn waits_for_others(&self, id: HostId) -> bool {
-        matches!(self.hosts[id.index()].host.way, Way::Errand(Step::Waiting | Step::Answered))
+        matches!(
+            &self.hosts[id.index()].host.way,
+            Way::Verifying { verified: true }
+                | Way::Activating(Activation::Ready)
+                | Way::Errand(Step::Waiting | Step::Answered)
+        )
     }
 
-    fn watch_answer(&mut self, id: HostId, phase: Phase) {
+    /// Gives a host up that owes an answer; what it does may take `more` milliseconds besides.
+    fn watch_answer(&mut self, id: HostId, phase: Phase, more: u64) {
         let entry = &self.hosts[id.index()];
         let idle = self.now.saturating_sub(entry.heard_at.max(entry.since));
-        if idle > ANSWER_MS.max(self.book.stall_ms) {
+        if idle > more + ANSWER_MS.max(self.book.stall_ms) {
             let message = format!("no word of the agent for {} while {phase}", seconds(idle));
             self.fail(id, phase, FailureKind::Timeout, message);
         }

@@ -11,6 +11,7 @@ use crate::swarm::seeder::Seeder;
 
 use super::board::Board;
 use super::coordinator::Word;
+use super::entry::Parting;
 use super::run::Shared;
 use super::sent::{Joined, Sent};
 use super::talk::{Comeback, Talk, UNREACHED, come_back};
@@ -88,54 +89,60 @@ impl Mouth {
 
 /// One attempt at one host, from the dial to the agent's good-bye.
 pub(super) async fn work(shared: Arc<Shared>, mouth: Mouth, mut dos: mpsc::Receiver<Do>) {
-    let left = match attempt(&shared, &mouth, &mut dos).await {
-        Ok(left) => {
-            tracing::debug!(host = %mouth.host, attempt = mouth.attempt, ?left, "left");
-            left
+    let parting = match attempt(&shared, &mouth, &mut dos).await {
+        Ok(parting) => {
+            tracing::debug!(host = %mouth.host, attempt = mouth.attempt, ?parting, "left");
+            parting
         }
-        Err(failure) => {
+        Err((failure, parting)) => {
             tracing::debug!(host = %mouth.host, attempt = mouth.attempt, %failure, "failed");
             mouth.say(Word::Failed(failure)).await;
-            Vec::new()
+            parting
         }
     };
-    mouth.say(Word::Gone { left }).await;
+    mouth.say(Word::Gone { parting }).await;
 }
 
 async fn attempt(
     shared: &Arc<Shared>,
     mouth: &Mouth,
     dos: &mut mpsc::Receiver<Do>,
-) -> Result<Vec<String>, Failure> {
-    let Some(target) = shared.targets.get(mouth.host.index()) else { return Ok(Vec::new()) };
-    let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Vec::new()) };
-    let mut session = session.map_err(|error| error.failure(Phase::Connecting))?;
+) -> Result<Parting, (Failure, Parting)> {
+    let unmet = |failure| (failure, Parting::Unmet);
+    let silent = |failure: Failure| {
+        let parting = Parting::Silent(failure.message.clone());
+        (failure, parting)
+    };
+    let Some(target) = shared.targets.get(mouth.host.index()) else { return Ok(Parting::Unmet) };
+    let Some(session) = unless_left(dos, shared.ssh.connect(target)).await else { return Ok(Parting::Unmet) };
+    let mut session = session.map_err(|error| unmet(error.failure(Phase::Connecting)))?;
     tracing::debug!(host = %mouth.host, attempt = mouth.attempt, "logged in");
     mouth.say(Word::LoggedIn).await;
     let launch = session.launch(&shared.agents);
-    let Some(launched) = unless_left(dos, launch).await else { return Ok(Vec::new()) };
-    let mut agent = launched.map_err(|error| error.failure(Phase::Launching))?;
+    let Some(launched) = unless_left(dos, launch).await else { return Ok(Parting::Unmet) };
+    let mut agent = launched.map_err(|error| unmet(error.failure(Phase::Launching)))?;
     let uploaded = agent.uploaded_bytes;
     tracing::debug!(host = %mouth.host, attempt = mouth.attempt, uploaded, "the agent runs");
     mouth.say(Word::Clock { offset_ms: clock_offset_ms(agent.hello.clock_ms) }).await;
     mouth.say(Word::Launched { uploaded }).await;
-    let mut talk = Talk::begin(mouth.host, agent.hello.clone(), agent.sender()).await?;
+    let talk = Talk::begin(mouth.host, agent.hello.clone(), agent.sender()).await;
+    let mut talk = talk.map_err(silent)?;
     loop {
         let failure = match converse(shared, mouth, dos, &session, agent, &mut talk).await {
-            End::Left(left) => {
+            End::Left(parting) => {
                 session.close().await;
-                return Ok(left);
+                return Ok(parting);
             }
             End::Failed(failure) => {
                 session.close().await;
-                return Err(failure);
+                return Err(silent(failure));
             }
             End::Cut(failure) => failure,
         };
         match come_back(shared, mouth, dos, &session, &mut talk, failure).await {
             Comeback::Back(new) => (session, agent) = *new,
-            Comeback::Left => return Ok(vec![UNREACHED.to_owned()]),
-            Comeback::Failed(failure) => return Err(failure),
+            Comeback::Left => return Ok(Parting::Silent(UNREACHED.to_owned())),
+            Comeback::Failed(failure) => return Err(silent(failure)),
         }
     }
 }
@@ -147,7 +154,7 @@ fn clock_offset_ms(theirs: u64) -> i64 {
 }
 
 /// Does it, unless the host is to be left before it is done.
-async fn unless_left<T>(dos: &mut mpsc::Receiver<Do>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn unless_left<T>(dos: &mut mpsc::Receiver<Do>, work: impl Future<Output = T>) -> Option<T> {
     tokio::pin!(work);
     loop {
         tokio::select! {
@@ -162,8 +169,8 @@ async fn unless_left<T>(dos: &mut mpsc::Receiver<Do>, work: impl Future<Output =
 
 /// How a connection to an agent came to its end.
 enum End {
-    /// The agent left, and could not remove these.
-    Left(Vec<String>),
+    /// The host was to be left.
+    Left(Parting),
     /// The agent is gone.
     Failed(Failure),
     /// The connection is gone; the agent may not be.
@@ -207,7 +214,15 @@ async fn converse(
             }
         }
     };
-    End::Left(agent.leave(keep_partial).await.left)
+    End::Left(part(agent, keep_partial).await)
+}
+
+/// Lets the agent leave.
+pub(super) async fn part(agent: AgentProcess, keep_partial: bool) -> Parting {
+    match agent.leave(keep_partial).await.left {
+        Some(left) => Parting::Goodbye(left),
+        None => Parting::Silent("its agent does not answer".to_owned()),
+    }
 }
 
 /// Carries orders out until the host is to be left; says whether to keep what it has of the payload.

@@ -89,7 +89,9 @@ fn summary() -> Box<Summary> {
         cancelled: 0,
         swarm: SwarmSummary::default(),
         failures: Vec::new(),
+        activation: None,
         left_behind: Vec::new(),
+        unchecked: Vec::new(),
     })
 }
 

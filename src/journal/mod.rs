@@ -23,7 +23,6 @@ mod replay;
 pub(crate) mod script;
 #[cfg(test)]
 pub(crate) mod script_errands;
-mod stamp;
 mod stderr;
 #[cfg(test)]
 mod tests;
@@ -37,5 +36,6 @@ pub use history::{Retention, Run, RunState, Which, find, last, previous, prune, 
 pub use read::{Events, Recorded, Unfinished};
 pub use record::{Meta, Outcome, Record, Status};
 pub use replay::Replay;
-pub use stamp::{compact, now, rfc3339};
 pub use writer::Journal;
+
+pub use crate::clock::{compact, now, rfc3339};

@@ -188,7 +188,9 @@ pub(crate) fn summary(exit: u8, active: u32, staged: u32, failed: u32, cancelled
             agent_bytes: 3 * 650_000,
         },
         failures: Vec::new(),
+        activation: None,
         left_behind: Vec::new(),
+        unchecked: Vec::new(),
     }
 }
 
@@ -250,7 +252,8 @@ pub(crate) fn some_failed() -> Vec<Event> {
     };
     script.finish(Summary {
         failures: vec![group(&full, 3), group(&key, 4), group(&hook, 5)],
-        left_behind: vec![(HostId(3), "could not be asked: connection lost".into())],
+        left_behind: vec![(HostId(5), "cannot remove the lock: Read-only file system (os error 30)".into())],
+        unchecked: vec![(HostId(3), "cannot reach the host: no route to host".into())],
         ..summary(6, 3, 0, 3, 0)
     })
 }

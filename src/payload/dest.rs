@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Access, AtFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::control::{LockOwner, Present};
 
 use super::artifact::Artifact;
@@ -16,7 +17,7 @@ use super::error::DestError;
 use super::lock::{self, LockGuard, boot_id};
 use super::metainfo::Metainfo;
 use super::partial::{self, PartialStore};
-use super::record::{MANIFEST, Record, now_ms, remove_tree};
+use super::record::{MANIFEST, Record, remove_tree};
 use super::unpack::{UnpackProgress, set_mode, unpack};
 use super::walk::{ManifestSum, manifest_of_folder};
 
@@ -334,7 +335,7 @@ impl Dest {
     pub(super) fn temporary_name(&self, kind: &'static str) -> String {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        format!("{kind}-{}-{}-{count}", std::process::id(), now_ms())
+        format!("{kind}-{}-{}-{count}", std::process::id(), clock::now())
     }
 
     /// DEST, or what there is of the way to it.
@@ -350,7 +351,7 @@ impl ManifestSum {
             manifest: Some(hex(&self.hash)),
             bytes: Some(self.bytes),
             entries: Some(self.entries),
-            staged_ms: Some(now_ms()),
+            staged_ms: Some(clock::now()),
             activated_ms: None,
             previous: None,
         }

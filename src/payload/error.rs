@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::control::{Failure, FailureKind, LockOwner, Phase};
+use crate::control::{Failure, FailureKind, LockOwner, Phase, SAME_DEST};
 use crate::units::format_bytes;
 
 use super::manifest::ManifestError;
@@ -62,6 +62,9 @@ pub enum DestError {
         /// Who holds it.
         owner: Box<LockOwner>,
     },
+    /// This very run holds DEST for another of its hosts.
+    #[error("{SAME_DEST}{0}")]
+    SameDest(String),
     /// What stands there differs from what was named over SSH.
     #[error("{} does not match its hash in the manifest", .0.display())]
     HashMismatch(PathBuf),
@@ -115,7 +118,7 @@ impl DestError {
             Self::Space { .. } | Self::Inodes { .. } => FailureKind::DiskFull,
             Self::Mode { .. } => FailureKind::Permission,
             Self::NoLink(_) | Self::Taken(_) => FailureKind::DestExists,
-            Self::Locked { .. } => FailureKind::Locked,
+            Self::Locked { .. } | Self::SameDest(_) => FailureKind::Locked,
             Self::HashMismatch(_) | Self::Corrupt { .. } => FailureKind::HashMismatch,
             Self::BadDest(_) | Self::BadName(..) | Self::NoRelease(_) | Self::Cancelled => otherwise,
         }

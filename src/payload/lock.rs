@@ -22,6 +22,10 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the owner of a lock may take to write its name into it.
 const NAME_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a run waits for a lock of one that began after it. Of two that began together and each hold some of the hosts, the later
+/// one is refused at once and lets go of what it has; without this pause both would be.
+const YIELD_PATIENCE: Duration = Duration::from_secs(5);
+
 const POLL: Duration = Duration::from_millis(10);
 
 /// DEST is ours as long as this lives. The lock ends with the process, however it ends.
@@ -66,6 +70,11 @@ impl LockGuard {
         self.free()
     }
 
+    fn name(&self, owner: &LockOwner) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        write(file, &Content { owner: owner.clone(), process: Process::own(), adrift: false })
+    }
+
     fn free(&mut self) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         // Removed while it is held: who waits for it sees that the file is no longer the one at that path.
@@ -82,20 +91,20 @@ impl Drop for LockGuard {
 }
 
 /// Takes the lock, and says whose dead lock it was. An older agent of the same run and host is ended, and so is one that has
-/// lost its operator; any other live owner keeps it.
+/// lost its operator; any other live owner keeps it, but one of a run that began later has some seconds to give it up.
 pub(super) fn take(
     path: &Path,
     dest: &Path,
     owner: &LockOwner,
 ) -> Result<(LockGuard, Option<LockOwner>), DestError> {
+    let begun = Instant::now();
     let mut nameless_since = None;
     let mut ended: Option<(Instant, LockOwner)> = None;
     loop {
         if let Some(mut file) = try_lock(path).map_err(DestError::io("lock", path))? {
             let before = read(&mut file);
-            let content = Content { owner: owner.clone(), process: Process::own(), adrift: false };
-            write(&mut file, &content).map_err(DestError::io("write", path))?;
             let guard = LockGuard { file: Some(file), path: path.to_owned() };
+            guard.name(owner).map_err(DestError::io("write", path))?;
             let ended = ended.map(|(_, owner)| owner);
             return Ok((guard, before.map(|content| content.owner).or(ended)));
         }
@@ -107,8 +116,16 @@ pub(super) fn take(
             std::thread::sleep(POLL);
             continue;
         };
-        let older = content.owner.run == owner.run && content.owner.host == owner.host;
-        if !(older || content.adrift) || content.process == Process::own() || !content.process.is_here() {
+        let same_run = content.owner.run == owner.run;
+        if same_run && content.owner.host != owner.host && !content.adrift {
+            return Err(DestError::SameDest(content.owner.host));
+        }
+        if content.owner.run > owner.run && !content.adrift && begun.elapsed() < YIELD_PATIENCE {
+            std::thread::sleep(POLL);
+            continue;
+        }
+        let may_be_ended = same_run || content.adrift;
+        if !may_be_ended || content.process == Process::own() || !content.process.is_here() {
             return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
         }
         let (since, _) = ended.get_or_insert_with(|| {
@@ -159,7 +176,7 @@ fn read(file: &mut File) -> Option<Content> {
     serde_json::from_str(&text).ok()
 }
 
-fn write(file: &mut File, content: &Content) -> io::Result<()> {
+fn write(mut file: &File, content: &Content) -> io::Result<()> {
     let text = serde_json::to_vec(content)?;
     file.seek(SeekFrom::Start(0))?;
     file.set_len(0)?;
@@ -227,12 +244,14 @@ mod tests {
         let path = folder.path().join("lock");
         let (guard, before) = take(&path, folder.path(), &owner("a", "h")).unwrap();
         assert_eq!(before, None);
-        for other in [owner("b", "h"), owner("a", "other"), owner("a", "h")] {
+        for other in [owner("b", "h"), owner("a", "h")] {
             let Err(DestError::Locked { owner: found, .. }) = take(&path, folder.path(), &other) else {
                 panic!("taken twice");
             };
             assert_eq!(*found, owner("a", "h"));
         }
+        let error = take(&path, folder.path(), &owner("a", "other")).unwrap_err();
+        assert_eq!(error.to_string(), "same DEST as h", "another name of this machine");
         guard.release().unwrap();
         assert!(!path.exists(), "nothing is left of it");
         take(&path, folder.path(), &owner("b", "h")).unwrap();
@@ -249,17 +268,31 @@ mod tests {
     }
 
     #[test]
+    fn a_run_waits_for_one_that_began_later_to_give_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (later, _) = take(&path, folder.path(), &owner("b", "h")).unwrap();
+        std::thread::scope(|scope| {
+            let earlier = scope.spawn(|| take(&path, folder.path(), &owner("a", "h")));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(!earlier.is_finished());
+            later.release().unwrap();
+            assert_eq!(earlier.join().unwrap().unwrap().1, None);
+        });
+    }
+
+    #[test]
     fn of_many_that_start_at_once_one_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         for _ in 0..20 {
             let start = Barrier::new(4);
             let won = std::thread::scope(|scope| {
-                let tries = ["a", "b", "c", "d"].map(|run| {
+                let tries = [(); 4].map(|()| {
                     let (start, path, dest) = (&start, &path, folder.path());
                     scope.spawn(move || {
                         start.wait();
-                        take(path, dest, &owner(run, "h")).ok()
+                        take(path, dest, &owner("a", "h")).ok()
                     })
                 });
                 tries.map(|thread| thread.join().unwrap()).into_iter().flatten().collect::<Vec<_>>()

@@ -44,7 +44,6 @@ pub use pack::{PackOptions, PackProgress, Packed, Survey, Unpack, hash_pieces, p
 pub use partial::PartialStore;
 pub use recipe::{MOST_RECIPE, Recipe, RecipeError};
 pub use record::Record;
-pub(crate) use record::now_ms;
 pub use releases::Removed;
 pub use restore::RestoreProgress;
 #[cfg(feature = "operator")]

@@ -1,7 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,23 +37,42 @@ impl Record {
 
     /// Writes it whole or not at all.
     pub(super) fn write(&self, folder: &Path) -> Result<(), DestError> {
-        let path = folder.join(RECORD);
+        self.prepare(folder)?.put()
+    }
+
+    /// Writes it beside the one that is there: all that can fail for want of space or leave has not failed then.
+    pub(super) fn prepare(&self, folder: &Path) -> Result<Prepared, DestError> {
+        let prepared = Prepared { new: folder.join(".new"), place: folder.join(RECORD) };
         let write = || {
             let text = serde_json::to_vec(self)?;
-            let new = folder.join(".new");
-            let mut file = File::create(&new)?;
+            let mut file = File::create(&prepared.new)?;
             file.write_all(&text)?;
-            file.sync_data()?;
-            fs::rename(&new, &path)
+            file.sync_data()
         };
-        write().map_err(DestError::io("write", &path))
+        write().map_err(DestError::io("write", &prepared.place))?;
+        Ok(prepared)
     }
 }
 
-/// Milliseconds since the epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// A record that is written and not yet in place.
+#[must_use]
+pub(super) struct Prepared {
+    new: PathBuf,
+    place: PathBuf,
+}
+
+impl Prepared {
+    /// Replaces the one before it.
+    pub(super) fn put(self) -> Result<(), DestError> {
+        fs::rename(&self.new, &self.place).map_err(DestError::io("write", &self.place))
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Once it is in place there is nothing here any more.
+        let _ = fs::remove_file(&self.new);
+    }
 }
 
 /// Removes a tree, also where folders forbid it to their owner. What is gone already is fine.

@@ -3,11 +3,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::clock;
 use crate::control::Release;
 
 use super::dest::{Dest, check_tag};
 use super::error::DestError;
-use super::record::{Record, now_ms, remove_tree};
+use super::record::{Prepared, Record, remove_tree};
 
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,7 +35,8 @@ impl Dest {
         Ok(tag.filter(|tag| check_tag(tag).is_ok()).map(str::to_owned))
     }
 
-    /// Points the link at a release, by rename, and says at which it pointed before.
+    /// Points the link at a release, by rename, and says at which it pointed before. If it fails, the link is as it was,
+    /// unless it is the disk that fails.
     pub fn switch(&self, tag: &str) -> Result<Option<String>, DestError> {
         check_tag(tag)?;
         let folder = self.release(tag);
@@ -42,6 +44,7 @@ impl Dest {
             return Err(DestError::NoRelease(folder));
         }
         let previous = self.current()?;
+        let record = self.prepare_switch(tag, previous.as_deref())?;
         let link = self.link_path();
         let new = self.murder().join(self.temporary_name("link"));
         std::os::unix::fs::symlink(format!("releases/{tag}"), &new)
@@ -50,23 +53,22 @@ impl Dest {
             let _ = fs::remove_file(&new);
             return Err(DestError::io("switch the link", &link)(error));
         }
+        record.put()?;
         self.sync_folder(&self.root)?;
-        self.remember_switch(tag, previous.as_deref())?;
         Ok(previous)
     }
 
-    fn remember_switch(&self, tag: &str, previous: Option<&str>) -> Result<(), DestError> {
+    fn prepare_switch(&self, tag: &str, previous: Option<&str>) -> Result<Prepared, DestError> {
         let known = self.record(tag);
-        let is_new = known.is_none();
+        if known.is_none() {
+            self.put_record(&self.new_record_folder()?, tag, &Record::default())?;
+        }
         let mut record = known.unwrap_or_default();
-        record.activated_ms = Some(now_ms());
+        record.activated_ms = Some(clock::now());
         if previous != Some(tag) {
             record.previous = previous.map(str::to_owned);
         }
-        if is_new {
-            return self.put_record(&self.new_record_folder()?, tag, &record);
-        }
-        record.write(&self.record_folder(tag))
+        record.prepare(&self.record_folder(tag))
     }
 
     /// All releases, by tag.

@@ -336,6 +336,31 @@ fn one_flipped_or_missing_byte_is_noticed_wherever_it_is() {
 }
 
 #[test]
+fn a_byte_that_flips_in_a_file_while_it_is_unpacked_is_noticed() {
+    use std::os::unix::fs::FileExt as _;
+    let (source, cache, host) = (scratch(), scratch(), scratch());
+    fs::write(source.path().join("data"), [7; 200_000]).unwrap();
+    let packed = packed(source.path(), &cache);
+    let dest = dest(&host);
+    let artifact = Artifact::open(&packed.artifact, &packed.manifest_hash).unwrap();
+    let mut flipped = false;
+    let mut flip = |done: u64, _| {
+        let staging = fs::read_dir(dest.root().join(".murder")).unwrap().next().unwrap().unwrap().path();
+        if !flipped && done > 0 {
+            let file = File::options().write(true).open(staging.join("data")).unwrap();
+            file.write_all_at(&[6], 0).unwrap();
+            flipped = true;
+        }
+        ControlFlow::Continue(())
+    };
+    let error = dest.unpack(&artifact, "1", &mut flip).unwrap_err();
+    assert!(matches!(&error, DestError::HashMismatch(path) if path.ends_with("data")), "{error}");
+    assert!(!dest.release("1").exists());
+    assert_eq!(fs::read_dir(dest.root().join(".murder")).unwrap().count(), 0, "nothing is left of it");
+    dest.unpack(&artifact, "1", &mut |_, _| ControlFlow::Continue(())).unwrap();
+}
+
+#[test]
 fn unpacking_can_be_broken_off_and_leaves_nothing() {
     let (source, cache, host) = (scratch(), scratch(), scratch());
     small_tree(source.path());

@@ -1,6 +1,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
-use std::ops::ControlFlow;
+use std::io;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
@@ -16,6 +17,10 @@ use super::manifest::{Entry, EntryKind, file_name, parent};
 
 /// Zeros are looked for in stretches of so many bytes, and left out of the file: they take no space then.
 const HOLE: usize = 64 << 10;
+
+/// So many bytes of a file are written, then read back and hashed: so little that they are still in memory as a rule. What counts
+/// is what the file holds, not what was meant to go there.
+const READ_BACK: u64 = 32 << 20;
 
 /// How far unpacking is told, and asked whether to go on: bytes done, bytes in all.
 pub type UnpackProgress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
@@ -161,7 +166,7 @@ impl Tree {
 }
 
 fn create(tree: &Tree, name: &OsStr) -> rustix::io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(tree.top(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
 }
 
@@ -175,9 +180,9 @@ fn write_file(
     let mut hash = Sha256::default();
     let mut at = 0;
     let mut end_of_data = 0;
+    let mut hashed = 0;
     while at < size {
         let part = contents.next_part(stretch, size - at)?;
-        hash.update(part);
         for stretch in part.chunks(HOLE) {
             if stretch.len() < HOLE || stretch.iter().any(|byte| *byte != 0) {
                 file.write_all_at(stretch, at).map_err(DestError::io("write", place))?;
@@ -188,11 +193,28 @@ fn write_file(
         if report(part.len() as u64).is_break() {
             return Err(DestError::Cancelled);
         }
-    }
-    if end_of_data < size {
-        file.set_len(size).map_err(DestError::io("write", place))?;
+        if at == size || at - hashed >= READ_BACK {
+            if end_of_data < at {
+                file.set_len(at).map_err(DestError::io("write", place))?;
+            }
+            read_back(file, hashed..at, &mut hash).map_err(DestError::io("read back", place))?;
+            hashed = at;
+        }
     }
     Ok(hash.finish())
+}
+
+fn read_back(file: &File, mut range: Range<u64>, hash: &mut Sha256) -> io::Result<()> {
+    let longest = usize::try_from(range.end - range.start).unwrap_or(HOLE).min(HOLE);
+    let mut buffer = vec![0; longest];
+    while !range.is_empty() {
+        let left = usize::try_from(range.end - range.start).unwrap_or(longest);
+        let part = &mut buffer[..left.min(longest)];
+        file.read_exact_at(part, range.start)?;
+        hash.update(part);
+        range.start += part.len() as u64;
+    }
+    Ok(())
 }
 
 fn link(tree: &Tree, target: &[u8], name: &OsStr, place: &Path) -> Result<(), DestError> {

@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use super::face::Out;
 use super::json_found::FoundObject;
+use super::outcome::by_words;
 use super::{Face, Style, summary};
 use crate::control::{FailureKind, HostId, LogLevel, Phase};
 use crate::deploy::{
-    Body, Event, FailureGroup, HostProgress, HostState, Plan, RunInfo, StateName, Summary, SwarmSummary,
+    ActivationSummary, Body, Event, FailureGroup, HostProgress, HostState, Plan, RunInfo, StateName, Summary,
+    SwarmSummary,
 };
 use crate::fleet::FleetState;
 use crate::journal::rfc3339;
@@ -113,10 +115,8 @@ impl<W: Write, E: Write> Json<W, E> {
                 self.line(event.at, Object::Activated { host: &host });
             }
             Body::Finished(summary) => {
-                let name = |host: &HostId| self.name(*host);
-                let group = |group: &FailureGroup| group.hosts.iter().map(name).collect();
-                let hosts = summary.failures.iter().map(group).collect();
-                self.line(event.at, Object::finished(summary, hosts));
+                let finished = Object::finished(summary, &|host| self.name(host));
+                self.line(event.at, finished);
             }
             _ => {}
         }
@@ -296,7 +296,17 @@ enum Object<'a> {
         cancelled: u32,
         swarm: &'a SwarmSummary,
         failures: Vec<Group<'a>>,
+        activation: Option<ActivationSummary>,
+        left_behind: Vec<Said<'a>>,
+        unchecked: Vec<Said<'a>>,
     },
+}
+
+/// What is said of some hosts.
+#[derive(Serialize)]
+struct Said<'a> {
+    message: &'a str,
+    hosts: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -340,11 +350,16 @@ impl<'a> Object<'a> {
         Self::Progress { host, done, total, down_rate, up_rate, peers }
     }
 
-    fn finished(summary: &'a Summary, hosts: Vec<Vec<String>>) -> Self {
-        let group = |(group, hosts): (&'a FailureGroup, Vec<String>)| Group {
+    fn finished(summary: &'a Summary, name: &dyn Fn(HostId) -> String) -> Self {
+        let names = |hosts: &[HostId]| hosts.iter().map(|host| name(*host)).collect();
+        let group = |group: &'a FailureGroup| Group {
             kind: group.kind,
             message: &group.message,
-            hosts,
+            hosts: names(&group.hosts),
+        };
+        let said = |said: &'a [(HostId, String)]| {
+            let groups = by_words(said).into_iter();
+            groups.map(|(message, hosts)| Said { message, hosts: names(&hosts) }).collect()
         };
         Self::RunFinished {
             run: &summary.run.0,
@@ -356,7 +371,10 @@ impl<'a> Object<'a> {
             failed: summary.failed,
             cancelled: summary.cancelled,
             swarm: &summary.swarm,
-            failures: summary.failures.iter().zip(hosts).map(group).collect(),
+            failures: summary.failures.iter().map(group).collect(),
+            activation: summary.activation,
+            left_behind: said(&summary.left_behind),
+            unchecked: said(&summary.unchecked),
         }
     }
 }

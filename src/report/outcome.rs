@@ -1,6 +1,8 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use crate::deploy::{FailureGroup, Summary, SwarmSummary};
+use crate::control::HostId;
+use crate::deploy::{ActivationSummary, FailureGroup, Summary, SwarmSummary};
 use crate::fleet::FleetState;
 
 /// How the run ended; of one that was cut short, how it stood then. `None` before its plan.
@@ -41,8 +43,26 @@ fn so_far(fleet: &FleetState) -> Option<Summary> {
             ..SwarmSummary::default()
         },
         failures: fleet.causes().list().into_iter().filter_map(group).collect(),
+        activation: activation(fleet),
         left_behind: Vec::new(),
+        unchecked: Vec::new(),
     })
+}
+
+/// From the first to the last switch of the link, as the events tell it.
+pub(super) fn activation(fleet: &FleetState) -> Option<ActivationSummary> {
+    let switches = || fleet.hosts().iter().filter_map(|host| host.activated_at);
+    let (first, last) = switches().min().zip(switches().max())?;
+    Some(ActivationSummary { hosts: switches().count() as u32, seconds: (last - first) as f64 / 1000.0 })
+}
+
+/// The hosts of each of the words that are said of them.
+pub(super) fn by_words(said: &[(HostId, String)]) -> BTreeMap<&str, Vec<HostId>> {
+    let mut groups: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
+    for (host, words) in said {
+        groups.entry(words).or_default().push(*host);
+    }
+    groups
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Style;
-use super::outcome::outcome;
+use super::outcome::{activation, by_words, outcome};
 use super::style::Ink;
 use super::text::{clean, wrap};
 use super::words::{begun, seconds, title};
@@ -94,10 +94,10 @@ impl Text<'_> {
         self.recovered();
         self.time();
         self.swarm();
-        let switches = self.fleet.hosts().iter().filter_map(|host| host.activated_at);
-        if let (Some(first), Some(last)) = (switches.clone().min(), switches.clone().max()) {
-            let within = seconds((last - first) as f64 / 1000.0);
-            self.fact("activation", &format!("{} within {within}", plural(switches.count(), "host")));
+        if let Some(activation) = self.outcome.activation.or_else(|| activation(self.fleet)) {
+            let within = seconds(activation.seconds);
+            let hosts = plural(activation.hosts as usize, "host");
+            self.fact("activation", &format!("{hosts} within {within}"));
         }
     }
 
@@ -288,8 +288,8 @@ impl Text<'_> {
             self.fact("agents", text);
             return;
         }
-        let left = &self.outcome.left_behind;
-        if left.is_empty() {
+        let Summary { left_behind, unchecked, .. } = self.outcome;
+        if left_behind.is_empty() && unchecked.is_empty() {
             let mut text =
                 "no process, port, lock or temporary file of this run stays on any host".to_owned();
             if self.outcome.failed + self.outcome.cancelled > 0 && self.outcome.swarm.bytes > 0 {
@@ -298,16 +298,20 @@ impl Text<'_> {
             self.fact("left clean", &text);
             return;
         }
-        let mut groups: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
-        for (host, what) in left {
-            groups.entry(what).or_default().push(*host);
-        }
         let mut label = "left behind";
-        for (what, hosts) in groups {
+        for (what, hosts) in by_words(left_behind) {
             self.fact(std::mem::take(&mut label), &format!("{}: {what}", self.names(&hosts)));
         }
-        if left.len() < self.fleet.hosts().len() {
-            self.fact("", "nothing on the other hosts");
+        let mut label = "not checked";
+        for (why, hosts) in by_words(unchecked) {
+            self.fact(std::mem::take(&mut label), &format!("{}: {why}", self.names(&hosts)));
+        }
+        if !unchecked.is_empty() {
+            let text = "what of this run is left there ends by itself within 60 s; a retry, or `murder clean`, removes the rest";
+            self.fact("", text);
+        }
+        if left_behind.len() + unchecked.len() < self.fleet.hosts().len() {
+            self.fact("", "nothing stays on the other hosts");
         }
     }
 

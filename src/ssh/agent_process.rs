@@ -62,8 +62,8 @@ pub enum AgentSays {
 /// How an agent left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leave {
-    /// What it could not remove, or that it said nothing.
-    pub left: Vec<String>,
+    /// What it could not remove; `None` if it said nothing.
+    pub left: Option<Vec<String>>,
     /// How its process ended.
     pub exit: Exit,
 }
@@ -184,7 +184,6 @@ impl AgentProcess {
             }
         };
         let left = tokio::time::timeout(LEAVE, goodbye).await.ok().flatten();
-        let left = left.unwrap_or_else(|| vec!["the agent ended without a goodbye".to_owned()]);
         let end = async {
             // An error says that its stdin has ended already.
             let _ = self.requests.sender.send(None).await;

@@ -1,9 +1,9 @@
 use std::future::Future;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep_until};
 
+use crate::clock;
 use crate::deploy::{Body, Event, HostState};
 use crate::journal::Replay as Tape;
 
@@ -84,7 +84,7 @@ impl Source for Live {
     }
 
     fn now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+        clock::now()
     }
 }
 

@@ -82,7 +82,22 @@ impl Operator {
 
     /// Starts `murder`.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
-        let mut command = self.command(arguments);
+        Running::start(self.command(arguments))
+    }
+}
+
+/// A `murder` that runs. It is killed if the test ends before it.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    stderr: Option<JoinHandle<String>>,
+    end: Instant,
+}
+
+impl Running {
+    /// Starts a command that is or becomes `murder`.
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -100,20 +115,9 @@ impl Operator {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Running { child, lines, seen: Vec::new(), stderr: Some(stderr), end: Instant::now() + LONG }
+        Self { child, lines, seen: Vec::new(), stderr: Some(stderr), end: Instant::now() + LONG }
     }
-}
 
-/// A `murder` that runs. It is killed if the test ends before it.
-pub(crate) struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-    stderr: Option<JoinHandle<String>>,
-    end: Instant,
-}
-
-impl Running {
     /// Its next line of output, `None` at the end.
     pub(crate) fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(self.end.saturating_duration_since(Instant::now())) {

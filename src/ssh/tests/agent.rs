@@ -69,7 +69,7 @@ async fn an_agent_is_sent_once_and_found_the_next_time() {
         }
     }
     assert_eq!(agent.stderr(), ["from stderr 127.0.0.1 1 127.0.0.1 2"]);
-    assert_eq!(agent.leave(false).await, Leave { left: vec![], exit: Exit::Code(0) });
+    assert_eq!(agent.leave(false).await, Leave { left: Some(vec![]), exit: Exit::Code(0) });
 
     let again = session.launch(&fake()).await.unwrap();
     assert_eq!(again.uploaded_bytes, 0);

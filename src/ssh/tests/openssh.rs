@@ -20,7 +20,7 @@ async fn commands_and_agents_run_over_openssh() {
     assert_eq!(exit, Exit::Signal("TERM".into()));
     let agent = session.launch(&fake()).await.unwrap();
     assert!(agent.uploaded_bytes > 0);
-    assert_eq!(agent.leave(true).await, Leave { left: vec![], exit: Exit::Code(0) });
+    assert_eq!(agent.leave(true).await, Leave { left: Some(vec![]), exit: Exit::Code(0) });
     assert_eq!(session.launch(&fake()).await.unwrap().uploaded_bytes, 0);
     session.close().await;
 }
@@ -217,7 +217,7 @@ async fn the_systems_ssh_does_the_same() {
     }
     let agent = agent.unwrap();
     assert!(agent.uploaded_bytes > 0);
-    assert_eq!(agent.leave(false).await, Leave { left: vec![], exit: Exit::Code(0) });
+    assert_eq!(agent.leave(false).await, Leave { left: Some(vec![]), exit: Exit::Code(0) });
     session.close().await;
     assert!(session.is_closed());
     let log = std::fs::read_to_string(sshd.path("log")).unwrap();

@@ -1,8 +1,11 @@
+//! The wall clock, and moments as people write them. Always UTC.
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the epoch, by this machine's clock.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds: `2026-11-23T15:01:46.123Z`. `ms` since the epoch.
@@ -10,6 +13,13 @@ pub fn rfc3339(ms: u64) -> String {
     let (year, month, day) = date(ms);
     let (hour, minute, second) = time(ms);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
+}
+
+/// A moment to the minute: `2026-11-23 15:01 UTC`. `ms` since the epoch.
+pub fn minute(ms: u64) -> String {
+    let (year, month, day) = date(ms);
+    let (hour, minute, _) = time(ms);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
 /// A moment as part of a name, in UTC: `20261123-150146`. `ms` since the epoch.
@@ -55,5 +65,6 @@ mod tests {
             assert_eq!(rfc3339(ms), text);
         }
         assert_eq!(compact(1_795_446_106_123), "20261123-150146");
+        assert_eq!(minute(1_795_446_106_123), "2026-11-23 15:01 UTC");
     }
 }
