@@ -90,8 +90,15 @@ impl Exec {
         }
     }
 
-    /// Joins child and channel until one of them ends, or the connection is `closed`. No process of it is left then.
-    pub(super) async fn converse(self, channel: Channel<Msg>, handle: Handle, closed: CancellationToken) {
+    /// Joins child and channel until one of them ends, or the connection is `closed`. A child whose channel is gone loses its
+    /// pipes alone, as OpenSSH's server has it, and may go on until `stop`. No process of it is left in the end.
+    pub(super) async fn converse(
+        self,
+        channel: Channel<Msg>,
+        handle: Handle,
+        closed: CancellationToken,
+        stop: CancellationToken,
+    ) {
         let Self { mut child, stdin, stdout, stderr, group } = self;
         let (reader, writer) = channel.split();
         let end = {
@@ -113,14 +120,17 @@ impl Exec {
                 () = closed.cancelled() => None,
             }
         };
-        drop(group);
         if let Some(end) = end {
-            say_the_end(&writer, &handle, end).await;
-        } else {
-            // The channel is gone. It was killed and only has to be reaped.
-            let _ = child.wait().await;
-            let _ = writer.close().await;
+            drop(group);
+            return say_the_end(&writer, &handle, end).await;
         }
+        let _ = writer.close().await;
+        tokio::select! {
+            _ = child.wait() => {}
+            () = stop.cancelled() => {}
+        }
+        drop(group);
+        let _ = child.wait().await;
     }
 }
 

@@ -164,12 +164,13 @@ async fn converse(
 
     let closed = tasks.stop.child_token();
     let _closes = closed.clone().drop_guard();
-    let (config, tracker) = (server.config(), tasks.tracker);
+    let (config, tracker, stop) = (server.config(), tasks.tracker, tasks.stop);
     let connection = Connection {
         server,
         client,
         address,
         closed: closed.clone(),
+        stop,
         tracker,
         places: Arc::new(Semaphore::new(MAX_CHANNELS)),
         waiting: HashMap::new(),
@@ -206,6 +207,8 @@ struct Connection {
     client: SocketAddr,
     address: SocketAddr,
     closed: CancellationToken,
+    /// The whole fleet ends.
+    stop: CancellationToken,
     tracker: TaskTracker,
     places: Arc<Semaphore>,
     /// Session channels that have not said yet what to run.
@@ -280,9 +283,9 @@ impl Handler for Connection {
         match Exec::start(self.server.account(), command, self.client, self.address) {
             Ok(exec) => {
                 session.channel_success(channel)?;
-                let (handle, closed) = (session.handle(), self.closed.clone());
+                let (handle, closed, stop) = (session.handle(), self.closed.clone(), self.stop.clone());
                 self.tracker.spawn(async move {
-                    exec.converse(waiting, handle, closed).await;
+                    exec.converse(waiting, handle, closed, stop).await;
                     drop(place);
                 });
                 Ok(())

@@ -206,20 +206,24 @@ async fn a_command_that_takes_no_input_does_not_hold_up_the_connection() {
     tokio::time::timeout(LONG, deaf.data(&input[..])).await.unwrap().unwrap();
     assert_eq!(run(&handle, "echo still here").await.text(), "still here");
     deaf.close().await.unwrap();
-    soon("the end of a child whose channel was closed", || !runs(&pid)).await;
+    drop(fleet);
+    assert!(!runs(&pid));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_processes_of_a_command_end_with_the_connection() {
+async fn a_command_whose_connection_is_gone_hears_the_end_of_its_input_and_goes_on_until_it_ends() {
     let (base, fleet) = fleet(1, &[]);
     let handle = log_in(&fleet, 0).await;
-    let file = base.path().join("pid");
-    let channel = handle.channel_open_session().await.unwrap();
-    channel.exec(true, stay(&file)).await.unwrap();
-    let pid = pid_in(&file).await;
-    assert!(runs(&pid));
-    drop((handle, channel));
-    soon("the end of a grandchild", || !runs(&pid)).await;
+    let files = ["stays", "ends"].map(|name| base.path().join(name));
+    let channels =
+        [handle.channel_open_session().await.unwrap(), handle.channel_open_session().await.unwrap()];
+    channels[0].exec(true, stay(&files[0])).await.unwrap();
+    channels[1].exec(true, format!("echo $$ > {}; cat", files[1].display())).await.unwrap();
+    let (stays, ends) = (pid_in(&files[0]).await, pid_in(&files[1]).await);
+    assert!(runs(&stays) && runs(&ends));
+    drop((handle, channels));
+    soon("the end of what read its input", || !runs(&ends)).await;
+    assert!(runs(&stays));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +344,7 @@ async fn an_agent_is_killed_in_the_middle_of_each_fetch_until_its_host_is_healed
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_agent_goes_on_when_its_host_is_healed_and_ends_when_its_connection_does() {
+async fn a_stopped_agent_goes_on_when_its_host_is_healed_and_ends_with_the_fleet() {
     let (base, fleet) = fleet(2, &[Some(Fault::Stalled), Some(Fault::Stalled)]);
     let stopped = |pid: &str| {
         state(rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()).is_some_and(|state| state == 'T')
@@ -360,7 +364,8 @@ async fn a_stopped_agent_goes_on_when_its_host_is_healed_and_ends_when_its_conne
     soon("going on", || !stopped(&open[0].2)).await;
     let (handle, channel, pid) = open.remove(1);
     drop((handle, channel));
-    soon("the end of a stopped child", || !runs(&pid)).await;
+    drop(fleet);
+    assert!(!runs(&pid));
 }
 
 #[test]

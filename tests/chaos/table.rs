@@ -35,6 +35,11 @@ impl Table {
         self.row(fault, phase, &[what], &seen);
     }
 
+    /// Adds the rows of another.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.rows.append(&mut other.rows);
+    }
+
     /// It cannot be filled here.
     pub(crate) fn skipped(&mut self, why: &str) {
         self.skipped = Some(why.to_owned());
