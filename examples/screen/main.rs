@@ -9,6 +9,7 @@ mod sim;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use murder::deploy::Command;
+use murder::inventory::Theme;
 use murder::journal::Replay;
 use murder::tui::{ReplayStart, TuiOptions, replay, run};
 use sim::{STEP_MS, Sim};
@@ -38,8 +39,8 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
             "--hosts" => found.hosts = value()?.parse()?,
             "--fail" => found.fail = value()?.parse()?,
             "--at" => found.at = value()?.parse()?,
-            "--theme" => found.options.theme = value()?.parse()?,
-            "--fps" => found.options.fps = Some(value()?.parse()?),
+            "--theme" => found.options.theme = Theme::from_word(&value()?).ok_or("no theme is called so")?,
+            "--fps" => found.options.fps = value()?.parse()?,
             "--ascii" => found.options.ascii = true,
             "--replay" => found.replay = true,
             "--freeze" => found.freeze = true,

@@ -324,7 +324,8 @@ impl Sim {
             }
             StateName::Activating => {
                 let at = self.now;
-                self.push(Body::Activated { host: HostId(index as u32), at });
+                let previous = Some("2026.11.22-1".to_owned());
+                self.push(Body::Activated { host: HostId(index as u32), at, previous });
                 self.enter(index, StateName::Active);
             }
             _ => {}

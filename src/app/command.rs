@@ -25,7 +25,7 @@ pub fn run(cli: &Cli) -> Result<u8, AppError> {
         Command::Completions(args) => print(&cli::completions(args.shell)),
         Command::Man(ManArgs { dir: Some(folder) }) => printed(cli::man_pages(folder).map(drop)),
         Command::Man(ManArgs { dir: None }) => print(&cli::man_page()),
-        Command::Keys => print(&crate::tui::Keymap::default().text()),
+        Command::Keys => print(&around.config.keys.text()),
         Command::Paths => print(&cli::paths(&paths)),
         Command::Check(args) => {
             let bytes = args.size.unwrap_or(0);

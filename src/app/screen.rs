@@ -8,7 +8,7 @@ use crate::exit;
 use crate::fleet::FleetState;
 use crate::inventory::Output;
 use crate::report::{Ci, Face, Json, Plain, PlainOptions, Quiet, Style, summary};
-use crate::tui::{self, Ended, ThemeName, TuiOptions};
+use crate::tui::{self, Ended, TuiOptions};
 
 use super::AppError;
 use super::follow::{Record, follow};
@@ -100,10 +100,12 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
 /// How the screen looks and behaves.
 pub(super) fn options(face: &FaceOptions) -> TuiOptions {
     TuiOptions {
-        theme: face.theme.as_str().parse().unwrap_or(ThemeName::Default),
+        theme: face.theme,
         ascii: face.ascii,
         color: face.colors(io::stdout().is_terminal(), env),
-        fps: Some(u16::from(face.fps)),
-        ..TuiOptions::default()
+        fps: face.fps,
+        notify: face.notify,
+        mouse: false,
+        keymap: face.keymap.clone(),
     }
 }

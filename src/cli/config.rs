@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use super::CliError;
 use crate::inventory::{FILE, Options};
 use crate::text::{Key, Kind, Mistake, Notes, TextError, Unique};
+use crate::tui::{Keymap, KeymapError};
 use crate::units;
 
 /// How many recorded runs stay. The newest one always does.
@@ -39,9 +40,8 @@ pub struct Config {
     pub keep_runs: Option<usize>,
     /// Recorded runs stay so long.
     pub keep_runs_for: Option<Duration>,
-    /// `[keys]`: the user's bindings for the screen, by the name of the action. What the names and keys are is for the
-    /// screen to say.
-    pub keys: BTreeMap<String, Vec<String>>,
+    /// The keys of the screen, with what `[keys]` says of them.
+    pub keys: Keymap,
 }
 
 impl Config {
@@ -115,34 +115,49 @@ impl<'de> Visitor<'de> for ConfigReader<'_> {
 struct Keys<'a>(&'a Notes);
 
 impl<'de> DeserializeSeed<'de> for Keys<'_> {
-    type Value = BTreeMap<String, Vec<String>>;
+    type Value = Keymap;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Keymap, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Keys<'_> {
-    type Value = BTreeMap<String, Vec<String>>;
+    type Value = Keymap;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("keys by the names of actions")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        const TEXT: Kind<String> = Kind {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keymap, A::Error> {
+        const ACTION: Kind<String> = Kind {
+            expected: "the name of an action",
+            parse: |text| match Keymap::check_action(text) {
+                Ok(()) => Ok(text.to_owned()),
+                Err(error) => Err(Some(mistake(&error))),
+            },
+        };
+        const KEYS: Kind<String> = Kind {
             expected: "a key like \"ctrl-r\", or a list of keys",
-            parse: |text| if text.is_empty() { Err(None) } else { Ok(text.to_owned()) },
+            parse: |text| match Keymap::check_keys(text) {
+                Ok(()) => Ok(text.to_owned()),
+                Err(_) if text.is_empty() => Err(None),
+                Err(error) => Err(Some(mistake(&error))),
+            },
         };
         let mut keys = BTreeMap::new();
         let mut seen = HashSet::new();
         let notes = self.0;
         while let Some(action) =
-            map.next_key_seed(Unique { notes, what: "action", kind: &TEXT, seen: &mut seen })?
+            map.next_key_seed(Unique { notes, what: "action", kind: &ACTION, seen: &mut seen })?
         {
-            let bound = map.next_value_seed(notes.list(&action, &TEXT))?;
+            let bound = map.next_value_seed(notes.list(&action, &KEYS))?;
             keys.insert(action, bound);
         }
-        Ok(keys)
+        Keymap::with(&keys).map_err(|error| notes.fail(mistake(&error)))
     }
+}
+
+fn mistake(error: &KeymapError) -> Mistake {
+    Mistake::new(error.word(), error.to_string()).maybe_help(error.did_you_mean())
 }

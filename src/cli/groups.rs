@@ -6,8 +6,8 @@ use clap::{ArgAction, Args, ValueHint};
 
 use crate::inventory::{
     Amount, BATCH, CANARY, COLOR, Canary, ColorChoice, DEST, DURATION, EXPRESSION, FANOUT, FILE, FPS, GLOB,
-    HOST_KEYS, HostKeys, KEEP, LINK, MAX_FAIL, OUTPUT, Options, Output, PORT, PORTS, Percent, PortRange,
-    QUORUM, RATE, REPORT, RETRIES, TAG, THEME, Theme, UNPACK, Unpack,
+    HOST_KEYS, HostKeys, KEEP, LINK, MAX_FAIL, NOTIFY, Notify, OUTPUT, Options, Output, PORT, PORTS, Percent,
+    PortRange, QUORUM, RATE, REPORT, RETRIES, TAG, THEME, Theme, UNPACK, Unpack,
 };
 use crate::text::{Kind, Mistake};
 
@@ -312,6 +312,9 @@ pub(super) struct FaceArgs {
     /// Colours of the screen
     #[arg(long, global = true, value_name = "NAME", value_parser = word(Theme::WORDS, &THEME))]
     theme: Option<Theme>,
+    /// How the screen tells of the first failure and of the end
+    #[arg(long, global = true, value_name = "HOW", value_parser = word(Notify::WORDS, &NOTIFY))]
+    notify: Option<Notify>,
     /// No characters beyond ASCII
     #[arg(long, global = true, overrides_with = "no_ascii")]
     ascii: bool,
@@ -336,6 +339,7 @@ impl FaceArgs {
             output: self.output,
             color: self.color,
             theme: self.theme,
+            notify: self.notify,
             ascii: switch(self.ascii, self.no_ascii),
             fps: self.fps,
             yes: switch(self.yes, self.no_yes),

@@ -161,6 +161,7 @@ pub(super) fn default_of(key: &str) -> Option<String> {
         "output" => defaults::OUTPUT.to_string(),
         "color" => defaults::COLOR.to_string(),
         "theme" => defaults::THEME.to_string(),
+        "notify" => defaults::NOTIFY.to_string(),
         "fps" => format!("{}, over ssh {}", defaults::FPS, defaults::FPS_OVER_SSH),
         _ => return None,
     })

@@ -2,8 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::inventory::{
-    Amount, Canary, ColorChoice, HostKeys, Options, Output, Percent, PortRange, Theme, Unpack,
+    Amount, Canary, ColorChoice, HostKeys, Notify, Options, Output, Percent, PortRange, Theme, Unpack,
 };
+use crate::tui::{Keymap, locale_is_utf8};
 
 use super::CliError;
 
@@ -11,7 +12,7 @@ use super::CliError;
 pub mod defaults {
     use std::time::Duration;
 
-    use crate::inventory::{ColorChoice, Output, Percent, Theme, Unpack};
+    use crate::inventory::{ColorChoice, Notify, Output, Percent, Theme, Unpack};
 
     /// The inventory, in the working folder.
     pub const INVENTORY: &str = "./hosts.yaml";
@@ -39,6 +40,8 @@ pub mod defaults {
     pub const COLOR: ColorChoice = ColorChoice::Auto;
     /// Colours of the screen.
     pub const THEME: Theme = Theme::Default;
+    /// How the first failure and the end are told.
+    pub const NOTIFY: Notify = Notify::Bell;
     /// Frames a second on a local terminal.
     pub const FPS: u8 = 10;
     /// Frames a second where the terminal is reached over ssh.
@@ -147,7 +150,7 @@ impl DeployOptions {
 }
 
 /// What is shown, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FaceOptions {
     /// The face of a run, still `auto` if the terminal decides.
     pub output: Output,
@@ -155,6 +158,8 @@ pub struct FaceOptions {
     pub color: ColorChoice,
     /// Colours of the screen.
     pub theme: Theme,
+    /// How the first failure and the end are told.
+    pub notify: Notify,
     /// No characters beyond ASCII.
     pub ascii: bool,
     /// Frames a second.
@@ -163,20 +168,25 @@ pub struct FaceOptions {
     pub yes: bool,
     /// How much is said, from 0.
     pub verbose: u8,
+    /// The keys of the screen.
+    pub keymap: Keymap,
 }
 
 impl FaceOptions {
-    /// Puts defaults where no source said anything. `env` looks a variable up, to tell a terminal that is reached over ssh.
-    pub fn resolve(options: &Options, env: impl Fn(&str) -> Option<String>) -> Self {
+    /// Puts defaults where no source said anything. `env` looks a variable up, to tell a terminal that is reached over ssh
+    /// and one that shows ASCII alone.
+    pub fn resolve(options: &Options, keymap: Keymap, env: impl Fn(&str) -> Option<String>) -> Self {
         let over_ssh = ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| env(name).is_some());
         Self {
             output: options.output.unwrap_or(defaults::OUTPUT),
             color: options.color.unwrap_or(defaults::COLOR),
             theme: options.theme.unwrap_or(defaults::THEME),
-            ascii: options.ascii.unwrap_or(false),
+            notify: options.notify.unwrap_or(defaults::NOTIFY),
+            ascii: options.ascii.unwrap_or_else(|| !locale_is_utf8(&env)),
             fps: options.fps.unwrap_or(if over_ssh { defaults::FPS_OVER_SSH } else { defaults::FPS }),
             yes: options.yes.unwrap_or(false),
             verbose: options.verbose.unwrap_or(0),
+            keymap,
         }
     }
 

@@ -73,7 +73,11 @@ impl Surroundings {
     /// What is shown, and how, for a command without hosts.
     pub fn face(&self, cli: &Cli) -> Result<FaceOptions, CliError> {
         let options = cli.options().or(self.options()?).or(self.config.options.clone());
-        Ok(FaceOptions::resolve(&options, |name| self.variable(name)))
+        Ok(self.face_of(&options))
+    }
+
+    fn face_of(&self, options: &Options) -> FaceOptions {
+        FaceOptions::resolve(options, self.config.keys.clone(), |name| self.variable(name))
     }
 
     pub(super) fn inventory(&self, args: &SourceArgs) -> Result<Inventory, CliError> {
@@ -181,7 +185,7 @@ impl Setup {
             return Err(CliError::NoDest { hosts: fold(&lost) });
         }
         let deploy = DeployOptions::resolve(&options)?;
-        let face = FaceOptions::resolve(&options, |name| around.variable(name));
+        let face = around.face_of(&options);
         Ok(Self { inventory, hosts, options, deploy, face, retention: around.retention()? })
     }
 }
@@ -194,6 +198,7 @@ fn of_deployment(options: Options) -> Options {
         output: None,
         color: None,
         theme: None,
+        notify: None,
         ascii: None,
         fps: None,
         yes: None,

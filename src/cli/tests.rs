@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::*;
 use crate::exit;
 use crate::inventory::{
-    Amount, Canary, ColorChoice, Host, HostKeys, Inventory, Options, Output, Percent, PortRange, Theme,
-    Unpack,
+    Amount, Canary, ColorChoice, Host, HostKeys, Inventory, Notify, Options, Output, Percent, PortRange,
+    Theme, Unpack,
 };
+use crate::tui::Keymap;
 
 fn cli(words: &str) -> Cli {
     Cli::from_args(["murder"].into_iter().chain(words.split_whitespace()))
@@ -120,7 +121,7 @@ fn every_flag_of_a_deployment_reaches_its_option() {
         --max-fail 3 --quorum 90% --canary ring=canary --no-hooks --fanout 9 --rate 1M --seed-rate 2M --ports 7000-7100 \
         --connect-timeout 3s --stall-timeout 2m --unpack never --ignore *.log --ignore /tmp --host-keys strict --dry-run \
         --report r.md --open-swarm x.torrent --open-port 6969 -l web -x web1 --output json --color always --theme mono \
-        --ascii --fps 3 -y -vv",
+        --notify osc9 --ascii --fps 3 -y -vv",
     );
     let written = serde_json::to_value(cli.options()).unwrap();
     let missing: Vec<_> = Options::KEYS.iter().filter(|key| written.get(**key).is_none()).collect();
@@ -192,10 +193,12 @@ fn without_any_source_the_defaults_of_the_help_count() {
         output: Output::Auto,
         color: ColorChoice::Auto,
         theme: Theme::Default,
+        notify: Notify::Bell,
         ascii: false,
         fps: 10,
         yes: false,
         verbose: 0,
+        keymap: Keymap::default(),
     };
     assert_eq!(setup.face, face);
     assert_eq!(around(&[("SSH_TTY", "/dev/pts/1")], "", "").face(&cli("runs")).unwrap().fps, 4);
@@ -307,6 +310,9 @@ fn mistakes_in_the_configuration_are_shown_at_their_place() {
         "rate = [1]\n",
         "keep =\n",
         "[keys]\nretry = 7\nquit = \"\"\n",
+        "[keys]\nretri = \"z\"\n",
+        "fps = 4\n[keys]\nsort = \"o\"\nretry = [\"r\", \"Hyper-r\"]\n",
+        "[keys]\nretry = \"j\"\n",
         "a = \"\u{e9}",
     ] {
         let error = Config::parse("config.toml", text).expect_err(text);
@@ -320,7 +326,11 @@ fn mistakes_in_the_configuration_are_shown_at_their_place() {
     );
     let config = config.unwrap();
     assert_eq!((config.options.theme, config.options.yes), (Some(Theme::Mono), Some(true)));
-    assert_eq!(config.keys["quit"], ["q", "Q"]);
+    let keys = Keymap::with(&BTreeMap::from([
+        ("retry".to_owned(), vec!["^r".to_owned()]),
+        ("quit".to_owned(), vec!["q".to_owned(), "Q".to_owned()]),
+    ]));
+    assert_eq!(config.keys, keys.unwrap());
     assert_eq!(Config::load(Path::new("/nowhere/config.toml")).unwrap(), Config::default());
 }
 

@@ -76,6 +76,9 @@ pub enum Body {
         // The event's own `at` is flattened into the same object.
         #[serde(rename = "switched_at")]
         at: u64,
+        /// The tag that it pointed at before, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<String>,
     },
     /// The link on a host points again at what was current before this run.
     RolledBack {
@@ -305,7 +308,16 @@ impl StateName {
 
     /// The phase that a host in this state is in, if it works.
     pub fn phase(self) -> Option<Phase> {
-        Phase::ALL.into_iter().find(|phase| phase.as_str() == self.as_str())
+        Some(match self {
+            Self::Connecting => Phase::Connecting,
+            Self::Launching => Phase::Launching,
+            Self::Checking => Phase::Checking,
+            Self::Fetching => Phase::Fetching,
+            Self::Verifying => Phase::Verifying,
+            Self::Unpacking => Phase::Unpacking,
+            Self::Activating => Phase::Activating,
+            _ => return None,
+        })
     }
 }
 

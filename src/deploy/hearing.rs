@@ -69,7 +69,7 @@ impl Coordinator {
                 // A second activation of the same release has nothing new to go back to.
                 let before = previous.filter(|tag| *tag != self.book.tag);
                 entry.previous = before.or(entry.previous.take());
-                Body::Activated { host: id, at }
+                Body::Activated { host: id, at, previous: entry.previous.clone() }
             }
         };
         self.orders.push(Order::Emit(body));

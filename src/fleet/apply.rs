@@ -5,7 +5,7 @@ use crate::deploy::{
     Body, Event, HostInfo, HostProgress, HostState, LogLine, Mark, Plan, StateName, Summary,
 };
 
-use super::{Causes, Counts, FleetState, Flows, Group, GroupKind, HostRecord, LogEntry, Totals, eta};
+use super::{Causes, Counts, FleetState, Flows, Glance, Group, GroupKind, HostRecord, LogEntry, Totals, eta};
 
 impl FleetState {
     /// Takes in one event. Events about unknown hosts are passed over: a recorded run may be cut short.
@@ -22,24 +22,30 @@ impl FleetState {
             Body::Started(info) => {
                 self.packing = None;
                 self.info = Some(info.clone());
-                (0..self.hosts.len()).for_each(|index| self.credit(index));
+                (0..self.hosts.len()).for_each(|index| {
+                    self.credit(index);
+                    self.glance(index);
+                });
             }
             Body::Host { host, attempt, state } => self.enter(*host, *attempt, state, at),
             Body::Progress { host, progress } => self.report(*host, progress, at),
             Body::Mark { host, mark, on, message } => self.set_mark(*host, *mark, *on, message, at),
             Body::Seeder(progress) => {
                 self.seeder_rates.push(progress.rate);
+                self.seeder_at = at;
                 self.seeder = (**progress).clone();
             }
             Body::Limit(limit) => self.limit = Some(*limit),
             Body::Log(line) => self.hear_line(line, at),
             Body::Barrier(barrier) => self.barrier = Some(*barrier),
-            Body::Activated { host, at: switched } => {
+            Body::Activated { host, at: switched, previous } => {
                 if let Some(host) = self.hosts.get_mut(host.index()) {
                     host.activated_at = Some(*switched);
+                    host.previous.clone_from(previous);
                     host.back = None;
                     host.hear(at);
                 }
+                self.glance(host.index());
             }
             Body::RolledBack { host, tag } => {
                 if let Some(host) = self.hosts.get_mut(host.index()) {
@@ -47,6 +53,7 @@ impl FleetState {
                     host.back = Some(tag.clone());
                     host.hear(at);
                 }
+                self.glance(host.index());
                 self.note(at, Some(*host), LogLevel::Info, format!("rolled back to {tag}"));
             }
             Body::Found { host, result } => {
@@ -54,6 +61,7 @@ impl FleetState {
                     host.found = Some(result.clone());
                     host.hear(at);
                 }
+                self.glance(host.index());
             }
             Body::Question(question) => self.questions.push_back(question.clone()),
             Body::QuestionDone { id } => self.questions.retain(|question| question.id != *id),
@@ -100,16 +108,27 @@ impl FleetState {
     }
 
     fn find_silent(&mut self, now: u64) {
-        for index in 0..self.hosts.len() {
-            let Some(host) = self.hosts.get_mut(index) else { return };
-            let silent = host.silence(now).is_some();
-            if silent && !host.is_marked(Mark::Silent) {
-                host.mark(Mark::Silent, true, "");
-                self.order += 1;
-                let old = host.progress.down_rate;
-                host.progress.down_rate = 0;
-                self.shift_rate(index, old, 0);
+        for index in 0..self.glances.len() {
+            if self.glances.get(index).is_none_or(|glance| now <= glance.silent_at) {
+                continue;
             }
+            let Some(host) = self.hosts.get_mut(index).filter(|host| !host.is_marked(Mark::Silent)) else {
+                continue;
+            };
+            host.mark(Mark::Silent, true, "");
+            self.order += 1;
+            let old = host.progress.down_rate;
+            host.progress.down_rate = 0;
+            self.shift_rate(index, old, 0);
+            self.glance(index);
+        }
+    }
+
+    /// Brings what is seen of a host at a glance in line with all that is known of it.
+    fn glance(&mut self, index: usize) {
+        let packed = self.packed_bytes();
+        if let (Some(host), Some(glance)) = (self.hosts.get(index), self.glances.get_mut(index)) {
+            *glance = Glance::of(host, packed);
         }
     }
 
@@ -126,11 +145,19 @@ impl FleetState {
         let by_name = (0..).map(HostId).zip(&plan.hosts).map(|(id, info)| (info.name.clone(), id)).collect();
         let mut counts = Counts::default();
         records.iter().for_each(|host| counts.add(host.name()));
+        let mut by_names: Vec<usize> = (0..records.len()).collect();
+        by_names.sort_by(|a, b| plan.hosts[*a].name.cmp(&plan.hosts[*b].name));
+        let mut name_order = vec![0; records.len()];
+        (0..).zip(by_names).for_each(|(place, host)| name_order[host] = place);
         *self = Self {
             plan: Some(Box::new(Plan { hosts: Vec::new(), ..plan.clone() })),
+            glances: records.iter().map(|host| Glance::of(host, 0)).collect(),
+            name_order,
             hosts: records,
             by_name,
             longest_name: plan.hosts.iter().map(|info| info.name.chars().count()).max().unwrap_or(0),
+            one_rate: plan.hosts.windows(2).all(|pair| pair[0].rate == pair[1].rate)
+                && plan.hosts.first().is_some_and(|info| info.rate.is_some()),
             counts,
             flows: Flows::new(&builder.racks),
             groups: builder.groups,
@@ -176,6 +203,7 @@ impl FleetState {
         if after.phase().is_some() || after == StateName::Queued {
             self.wake(at);
         }
+        self.glance(id.index());
         self.order += 1;
     }
 
@@ -224,6 +252,7 @@ impl FleetState {
         self.top_rate = self.top_rate.max(rates.1);
         self.shift_rate(id.index(), rates.0, rates.1);
         self.credit(id.index());
+        self.glance(id.index());
         self.order += u64::from(was_silent);
     }
 
@@ -231,6 +260,7 @@ impl FleetState {
         let Some(host) = self.hosts.get_mut(id.index()) else { return };
         let news = on && !host.is_marked(mark);
         host.mark(mark, on, message);
+        self.glance(id.index());
         self.order += 1;
         if news && !message.is_empty() {
             self.note(at, Some(id), LogLevel::Warn, format!("{}: {message}", mark.as_str()));
@@ -245,6 +275,7 @@ impl FleetState {
             }
             host.hear(at);
         }
+        line.host.into_iter().for_each(|id| self.glance(id.index()));
         let LogLine { host, level, source, message } = line.clone();
         self.log.push(LogEntry { at, host, level, source, message });
     }

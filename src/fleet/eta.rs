@@ -1,6 +1,4 @@
-use crate::deploy::{Mark, StateName};
-
-use super::{FleetState, HostRecord};
+use super::FleetState;
 
 /// No estimate before the swarm has moved for so long, milliseconds.
 const WARM_UP_MS: u64 = 3_000;
@@ -31,12 +29,10 @@ pub(super) fn estimate(fleet: &FleetState, now: u64) -> Option<Eta> {
         return None;
     }
     let (mut left, mut slowest): (u64, f64) = (0, 0.0);
-    for host in fleet.hosts() {
-        let Some(remaining) = remaining(host, fleet.packed_bytes()) else { continue };
-        left += remaining;
-        let rate = host.recent_rate();
-        if host.name() == StateName::Fetching && rate >= 1.0 && !host.is_marked(Mark::Stalled) {
-            slowest = slowest.max(remaining as f64 / rate);
+    for host in fleet.glances().iter().filter(|host| host.left > 0) {
+        left += host.left;
+        if host.rate > 0 {
+            slowest = slowest.max(host.left as f64 / f64::from(host.rate));
         }
     }
     let recent: Vec<u64> = fleet.throughput().iter().rev().take(5).copied().collect();
@@ -48,17 +44,4 @@ pub(super) fn estimate(fleet: &FleetState, now: u64) -> Option<Eta> {
     let slowest = if slowest > 0.0 { slowest } else { swarm };
     let millis = |seconds: f64| (seconds * 1000.0).min(1e12) as u64;
     Some(Eta { low_ms: millis(swarm.min(slowest)), high_ms: millis(swarm.max(slowest)), at: now })
-}
-
-/// Bytes that a host has still to fetch; `None` if it will fetch nothing more.
-fn remaining(host: &HostRecord, packed: u64) -> Option<u64> {
-    let to_come = matches!(
-        host.name(),
-        StateName::Queued
-            | StateName::Connecting
-            | StateName::Launching
-            | StateName::Checking
-            | StateName::Fetching
-    );
-    to_come.then(|| packed.max(host.to_fetch).saturating_sub(host.fetched))
 }

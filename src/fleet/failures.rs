@@ -2,33 +2,83 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use crate::control::{Failure, FailureKind, HostId, Phase};
+use crate::deploy::Mark;
 
-use super::fold_names;
+use super::{FleetState, HostRecord, Rank, fold_names};
+
+/// What is wrong with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrong {
+    /// It failed.
+    Failed(FailureKind),
+    /// It is on its way, in trouble.
+    Marked(Mark),
+}
+
+impl Wrong {
+    /// The word shown to users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed(kind) => kind.as_str(),
+            Self::Marked(mark) => mark.as_str(),
+        }
+    }
+
+    /// The kind of failure, if it is one.
+    pub fn kind(self) -> Option<FailureKind> {
+        match self {
+            Self::Failed(kind) => Some(kind),
+            Self::Marked(_) => None,
+        }
+    }
+
+    /// What a person can do about it, one line.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Failed(kind) => kind.advice(),
+            Self::Marked(Mark::Stalled) => {
+                "wait: it goes on by itself, or fails after --stall-timeout; to go on without it, give it up"
+            }
+            Self::Marked(Mark::Slow) => {
+                "the others wait for it at the barrier; to go on without it, give it up"
+            }
+            Self::Marked(Mark::Silent) => {
+                "look whether it is up: a connection that is gone is made again by itself"
+            }
+            Self::Marked(Mark::SshOnly) => {
+                "let the other hosts reach its swarm port; until then it is fed over SSH"
+            }
+        }
+    }
+}
 
 /// Hosts that failed for what is the same reason but for numbers: free megabytes, ports, seconds.
 #[derive(Debug, Clone)]
 pub struct Cause {
-    /// The kind.
-    pub kind: FailureKind,
-    /// Where on their way the first of them failed.
+    /// What is wrong.
+    pub wrong: Wrong,
+    /// Where on their way it was with the first of them.
     pub phase: Phase,
     /// The message; a number that differs between them is an ellipsis.
     pub message: String,
     /// Who, in order of the inventory.
     pub hosts: BTreeSet<HostId>,
+    /// The message without its numbers: with [`Self::wrong`], what stays of a cause as hosts come and go.
+    pub signature: String,
     parts: Vec<String>,
     /// Their names, folded; made when first asked for, since thousands of names take a while.
     names: OnceLock<String>,
 }
 
 impl Cause {
-    fn new(failure: &Failure, host: HostId) -> Self {
+    fn new(wrong: Wrong, phase: Phase, message: &str, host: HostId) -> Self {
         Self {
-            kind: failure.kind,
-            phase: failure.phase,
-            message: failure.message.clone(),
+            wrong,
+            phase,
+            message: message.to_owned(),
             hosts: BTreeSet::from([host]),
-            parts: split(&failure.message).map(str::to_owned).collect(),
+            signature: masked(message),
+            parts: split(message).map(str::to_owned).collect(),
             names: OnceLock::new(),
         }
     }
@@ -54,7 +104,7 @@ impl Cause {
 #[derive(Debug, Clone, Default)]
 pub struct Causes {
     causes: Vec<Cause>,
-    by_signature: HashMap<(FailureKind, String), usize>,
+    by_signature: HashMap<(Wrong, String), usize>,
 }
 
 impl Causes {
@@ -81,12 +131,16 @@ impl Causes {
     }
 
     pub(super) fn add(&mut self, failure: &Failure, host: HostId) {
+        self.put(Wrong::Failed(failure.kind), failure.phase, &failure.message, host);
+    }
+
+    fn put(&mut self, wrong: Wrong, phase: Phase, message: &str, host: HostId) {
         let next = self.causes.len();
-        let index = *self.by_signature.entry(signature(failure)).or_insert(next);
+        let index = *self.by_signature.entry((wrong, masked(message))).or_insert(next);
         match self.causes.get_mut(index) {
-            Some(cause) if cause.hosts.is_empty() => *cause = Cause::new(failure, host),
-            Some(cause) => cause.join(&failure.message, host),
-            None => self.causes.push(Cause::new(failure, host)),
+            Some(cause) if cause.hosts.is_empty() => *cause = Cause::new(wrong, phase, message, host),
+            Some(cause) => cause.join(message, host),
+            None => self.causes.push(Cause::new(wrong, phase, message, host)),
         }
     }
 
@@ -99,10 +153,37 @@ impl Causes {
     }
 }
 
-fn signature(failure: &Failure) -> (FailureKind, String) {
-    let masked = split(&failure.message)
-        .map(|part| if part.starts_with(|c: char| c.is_ascii_digit()) { "0" } else { part });
-    (failure.kind, masked.collect())
+impl FleetState {
+    /// Hosts that are on their way and in trouble, by what the trouble is. It looks at each of them: not for every picture.
+    pub fn troubles(&self, now: u64) -> Causes {
+        let mut causes = Causes::default();
+        let troubled = self.ids().zip(self.glances()).filter(|(_, glance)| glance.rank == Rank::Trouble);
+        for ((id, host), _) in troubled {
+            let Some((mark, phase)) = host.trouble().zip(host.name().phase()) else { continue };
+            causes.put(Wrong::Marked(mark), phase, &told(host, mark, now), id);
+        }
+        causes
+    }
+}
+
+fn told(host: &HostRecord, mark: Mark, now: u64) -> String {
+    let said = host.marks().find(|(set, text)| *set == mark && !text.is_empty()).map(|(_, text)| text);
+    match (mark, said) {
+        (_, Some(text)) => text.to_owned(),
+        (Mark::Silent, _) => format!("not heard of for {} s", now.saturating_sub(host.heard) / 1000),
+        (Mark::Slow, _) => "far slower than the others".to_owned(),
+        _ => "no verified piece for a while".to_owned(),
+    }
+}
+
+fn signature(failure: &Failure) -> (Wrong, String) {
+    (Wrong::Failed(failure.kind), masked(&failure.message))
+}
+
+fn masked(message: &str) -> String {
+    split(message)
+        .map(|part| if part.starts_with(|c: char| c.is_ascii_digit()) { "0" } else { part })
+        .collect()
 }
 
 /// Runs of digits (with their points) and what is between them, in turn.

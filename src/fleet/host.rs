@@ -140,6 +140,8 @@ pub struct HostRecord {
     pub unpacked: (u64, u64),
     /// When `current` was switched, if it was.
     pub activated_at: Option<u64>,
+    /// The tag that `current` pointed at before, if it was switched.
+    pub previous: Option<String>,
     marks: Vec<(Mark, String)>,
     spans: Vec<Span>,
     attempts: Ring<Attempt>,
@@ -172,6 +174,7 @@ impl HostRecord {
             to_fetch: 0,
             unpacked: (0, 0),
             activated_at: None,
+            previous: None,
             marks: Vec::new(),
             spans: Vec::new(),
             attempts: Ring::new(ATTEMPTS),
@@ -215,10 +218,17 @@ impl HostRecord {
         self.rack
     }
 
+    /// Why a person should look at it although it is on its way: the gravest of its marks.
+    pub fn trouble(&self) -> Option<Mark> {
+        if self.marks.is_empty() || self.name().phase().is_none() {
+            return None;
+        }
+        [Mark::Stalled, Mark::Silent, Mark::Slow].into_iter().find(|mark| self.is_marked(*mark))
+    }
+
     /// Whether it is on its way and a person should look at it.
     pub fn needs_eyes(&self) -> bool {
-        self.name().phase().is_some()
-            && [Mark::Stalled, Mark::Silent, Mark::Slow].iter().any(|mark| self.is_marked(*mark))
+        self.trouble().is_some()
     }
 
     /// Phases of this attempt, in order.
@@ -274,13 +284,17 @@ impl HostRecord {
 
     /// For how long it has not been heard of, if that is too long for what it does; milliseconds.
     pub fn silence(&self, now: u64) -> Option<u64> {
+        (now > self.silent_at()?).then(|| now.saturating_sub(self.heard))
+    }
+
+    /// Until when something has to be heard of it, if that matters for what it does.
+    pub(super) fn silent_at(&self) -> Option<u64> {
         let limit = match self.name() {
             StateName::Fetching | StateName::Unpacking => SILENT_MOVING_MS,
             state if state.phase().is_some() => SILENT_WAITING_MS,
             _ => return None,
         };
-        let quiet = now.saturating_sub(self.heard);
-        (quiet > limit).then_some(quiet)
+        Some(self.heard + limit)
     }
 
     pub(super) fn enter(&mut self, state: HostState, attempt: u32, at: u64) {

@@ -5,6 +5,7 @@ mod counts;
 mod eta;
 mod failures;
 mod found;
+mod glance;
 mod host;
 mod names;
 mod query;
@@ -18,8 +19,9 @@ mod why;
 
 pub use counts::Counts;
 pub use eta::Eta;
-pub use failures::{Cause, Causes};
+pub use failures::{Cause, Causes, Wrong};
 pub use found::FoundLines;
+pub use glance::{Glance, Rank};
 pub use host::{Attempt, HostLine, HostRecord, RATE_SAMPLES, Span, WaitShares};
 pub use names::fold_names;
 pub use query::{Filter, Index, Query, Scope, Sort};

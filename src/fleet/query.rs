@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::control::HostId;
 use crate::deploy::{HostState, StateName};
 
-use super::{FleetState, HostRecord};
+use super::{FleetState, HostRecord, Rank};
 
 /// The order of hosts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -233,13 +233,16 @@ impl Index {
     }
 
     fn make(&mut self, fleet: &FleetState, query: &Query) {
-        let shown = fleet.ids().filter(|(id, host)| query.matches(*id, host));
+        let glances = (0..).map(HostId).zip(fleet.glances());
+        let all = !query.narrows();
+        let shown =
+            glances.filter(|(id, _)| all || fleet.host(*id).is_some_and(|host| query.matches(*id, host)));
         self.done = 0;
         if query.sort == Sort::Attention {
-            let mut ranks: [Vec<HostId>; RANKS] = Default::default();
-            shown.for_each(|(id, host)| ranks[rank(host)].push(id));
+            let mut ranks: [Vec<HostId>; Rank::ALL.len()] = Default::default();
+            shown.for_each(|(id, glance)| ranks[glance.rank as usize].push(id));
             if !query.reverse {
-                self.done = ranks[RANKS - 2].len() + ranks[RANKS - 1].len();
+                self.done = ranks[Rank::Staged as usize].len() + ranks[Rank::Active as usize].len();
             }
             self.rows = ranks.concat();
         } else {
@@ -254,31 +257,13 @@ impl Index {
 
 fn sort(rows: &mut [HostId], fleet: &FleetState, by: Sort) {
     let host = |id: &HostId| fleet.host(*id);
+    let glance = |id: &HostId| fleet.glances().get(id.index());
     match by {
         Sort::Attention | Sort::Inventory => {}
-        Sort::Name => rows.sort_by(|a, b| fleet.host_name(*a).cmp(fleet.host_name(*b))),
-        Sort::Progress => rows.sort_by(|a, b| {
-            let share = |id| host(id).map_or(0.0, HostRecord::share);
-            share(a).total_cmp(&share(b))
-        }),
-        Sort::Rate => rows.sort_by_key(|id| {
-            host(id).map(|host| (host.name() != StateName::Fetching, host.progress.down_rate))
-        }),
-        Sort::Attempts => rows.sort_by_key(|id| Reverse(host(id).map(|host| host.attempt))),
-        Sort::Rack => rows.sort_by_key(|id| host(id).map(|host| host.rack)),
-    }
-}
-
-const RANKS: usize = 7;
-
-fn rank(host: &HostRecord) -> usize {
-    match host.name() {
-        StateName::Failed => 0,
-        _ if host.needs_eyes() => 1,
-        StateName::Queued => 3,
-        StateName::Cancelled | StateName::Skipped => 4,
-        StateName::Staged => 5,
-        StateName::Active | StateName::Done => 6,
-        _ => 2,
+        Sort::Name => rows.sort_by_key(|id| fleet.name_order().get(id.index())),
+        Sort::Progress => rows.sort_by_key(|id| glance(id).map(|glance| glance.share)),
+        Sort::Rate => rows.sort_by_key(|id| glance(id).map(|glance| (!glance.fetching, glance.rate))),
+        Sort::Attempts => rows.sort_by_cached_key(|id| Reverse(host(id).map(|host| host.attempt))),
+        Sort::Rack => rows.sort_by_cached_key(|id| host(id).map(|host| host.rack)),
     }
 }

@@ -1,14 +1,19 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::control::{HostId, LogLevel, LogSource};
-use crate::deploy::{BarrierState, FluidLimit, Plan, Question, RunInfo, SeederProgress, Summary};
+use crate::deploy::{BarrierState, FluidLimit, Plan, Question, RunInfo, SeederProgress, StateName, Summary};
 
-use super::{Causes, Counts, Eta, Flows, HostRecord, Ring};
+use super::{Causes, Counts, Eta, Flows, Glance, HostRecord, Ring};
 
 /// Seconds of the swarm's throughput that are kept: five minutes, more than a screen is wide.
 pub(super) const THROUGHPUT_SAMPLES: usize = 300;
 /// Lines of the log that are kept; the run's folder holds them all.
 pub(super) const LOG_LINES: usize = 5_000;
+
+/// Hosts that fetch report every second: after this something between them and here is wrong, milliseconds.
+const QUIET_FETCHING_MS: u64 = 4_000;
+/// Others may have nothing to say for as long as dialling takes, milliseconds.
+const QUIET_WAITING_MS: u64 = 20_000;
 
 /// Sums over all hosts. Byte counters run over all attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,8 +91,11 @@ pub struct FleetState {
     pub(super) info: Option<Box<RunInfo>>,
     pub(super) packing: Option<(u64, u64)>,
     pub(super) hosts: Vec<HostRecord>,
+    pub(super) glances: Vec<Glance>,
+    pub(super) name_order: Vec<u32>,
     pub(super) by_name: HashMap<String, HostId>,
     pub(super) longest_name: usize,
+    pub(super) one_rate: bool,
     pub(super) top_rate: u64,
     pub(super) counts: Counts,
     pub(super) groups: Vec<Group>,
@@ -97,6 +105,7 @@ pub struct FleetState {
     pub(super) throughput: Ring<u64>,
     pub(super) second: u64,
     pub(super) seeder: SeederProgress,
+    pub(super) seeder_at: u64,
     pub(super) limit: Option<FluidLimit>,
     pub(super) seeder_rates: Ring<u64>,
     pub(super) flows: Flows,
@@ -133,8 +142,11 @@ impl FleetState {
             info: None,
             packing: None,
             hosts: Vec::new(),
+            glances: Vec::new(),
+            name_order: Vec::new(),
             by_name: HashMap::new(),
             longest_name: 0,
+            one_rate: false,
             top_rate: 0,
             counts: Counts::default(),
             groups: Vec::new(),
@@ -144,6 +156,7 @@ impl FleetState {
             throughput: Ring::new(THROUGHPUT_SAMPLES),
             second: 0,
             seeder: SeederProgress::default(),
+            seeder_at: 0,
             limit: None,
             seeder_rates: Ring::new(THROUGHPUT_SAMPLES),
             flows: Flows::default(),
@@ -200,6 +213,16 @@ impl FleetState {
     /// One host.
     pub fn host(&self, id: HostId) -> Option<&HostRecord> {
         self.hosts.get(id.index())
+    }
+
+    /// What is to be seen of each host at a glance; a [`HostId`] is an index.
+    pub fn glances(&self) -> &[Glance] {
+        &self.glances
+    }
+
+    /// The place of each host among all, by name; a [`HostId`] is an index.
+    pub(super) fn name_order(&self) -> &[u32] {
+        &self.name_order
     }
 
     /// The name of a host, or of the seeder.
@@ -264,6 +287,13 @@ impl FleetState {
     /// What the seeder did, as of its last word.
     pub fn seeder(&self) -> &SeederProgress {
         &self.seeder
+    }
+
+    /// For how long the seeder has said nothing, if that is long for one that works; milliseconds.
+    pub fn seeder_quiet(&self, now: u64) -> Option<u64> {
+        let quiet = now.saturating_sub(self.seeder_at);
+        let works = self.seeder.feeds > 0 && !self.is_resting();
+        (works && quiet > QUIET_FETCHING_MS).then_some(quiet)
     }
 
     /// Bytes a second of the seeder, one sample a second, oldest first.
@@ -357,11 +387,32 @@ impl FleetState {
         self.info.as_ref().and_then(|info| info.least_seconds).filter(|seconds| *seconds > 0.0)
     }
 
+    /// The least possible time in seconds, by given rates, else by those that were seen so far.
+    pub fn least_possible(&self) -> Option<f64> {
+        self.least_seconds().or(self.limit.map(|limit| limit.seconds)).filter(|seconds| *seconds > 0.0)
+    }
+
+    /// Whether every host is given the same rate.
+    pub fn has_one_rate(&self) -> bool {
+        self.one_rate
+    }
+
+    /// For how long no event came although hosts move, if that is long; milliseconds.
+    pub fn quiet(&self, now: u64) -> Option<u64> {
+        let limit = match self.counts.of(StateName::Fetching) {
+            _ if self.is_resting() || self.counts.moving() == 0 => return None,
+            0 => QUIET_WAITING_MS,
+            _ => QUIET_FETCHING_MS,
+        };
+        let quiet = now.saturating_sub(self.last_at);
+        (quiet > limit).then_some(quiet)
+    }
+
     /// How many times the least possible the transfer took; `None` until it is over. What is retried after the run came
     /// to rest is no part of it: the time in between was a person's.
     pub fn times_least(&self) -> Option<f64> {
         let over = self.fetch_to.and_then(|to| self.fetch_millis(to));
-        Some(self.first_pass.or(over)? as f64 / 1000.0 / self.least_seconds()?)
+        Some(self.first_pass.or(over)? as f64 / 1000.0 / self.least_possible()?)
     }
 
     /// When the last host will have all bytes.

@@ -329,7 +329,7 @@ fn events_about_unknown_hosts_change_nothing() {
     for body in [
         state(7, 1, HostState::Active),
         progress(9, 1, 1),
-        Body::Activated { host: HostId::SEEDER, at: 1 },
+        Body::Activated { host: HostId::SEEDER, at: 1, previous: None },
         Body::Mark { host: HostId(3), mark: Mark::Slow, on: true, message: String::new() },
     ] {
         fleet.apply(&Event { at: START + 10, body });
@@ -387,6 +387,9 @@ proptest! {
         prop_assert_eq!(fleet.totals().rate, rate);
         let done: u64 = fleet.hosts().iter().map(|host| if host.share() >= 1.0 { PACKED } else { host.fetched }).sum();
         prop_assert_eq!(fleet.totals().done, done);
+        for (host, glance) in fleet.hosts().iter().zip(fleet.glances()) {
+            prop_assert_eq!(*glance, Glance::of(host, PACKED));
+        }
         for group in fleet.groups() {
             let members = || group.hosts.iter().map(|id| fleet.host(*id).unwrap());
             prop_assert_eq!(group.rate, members().map(|host| host.progress.down_rate).sum::<u64>());

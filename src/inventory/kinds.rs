@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::values::{
-    Amount, Canary, ColorChoice, HostKeys, Output, Percent, PortRange, Theme, Transport, Unpack,
+    Amount, Canary, ColorChoice, HostKeys, Notify, Output, Percent, PortRange, Theme, Transport, Unpack,
 };
 use super::{Expr, host};
 use crate::text::{Kind, Mistake};
@@ -270,6 +270,10 @@ pub const THEME: Kind<Theme> = Kind {
     expected: "default, dark, light, high-contrast, color-blind or mono",
     parse: |text| Theme::from_word(&text.replace("colour", "color")).ok_or(None),
 };
+
+/// How the first failure and the end are told.
+pub const NOTIFY: Kind<Notify> =
+    Kind { expected: "none, bell, osc9 or osc777", parse: |text| Notify::from_word(text).ok_or(None) };
 
 /// Frames a second.
 pub const FPS: Kind<u8> = Kind {

@@ -24,12 +24,13 @@ pub use fold::fold;
 pub use host::HostName;
 pub use kinds::{
     BATCH, BOOL, CANARY, COLOR, DEST, DURATION, EXPRESSION, FANOUT, FILE, FPS, GLOB, HOST_KEYS, KEEP, LINK,
-    MAX_FAIL, OUTPUT, PORT, PORTS, QUORUM, RATE, REPORT, RETRIES, TAG, THEME, UNPACK, VERBOSE,
+    MAX_FAIL, NOTIFY, OUTPUT, PORT, PORTS, QUORUM, RATE, REPORT, RETRIES, TAG, THEME, UNPACK, VERBOSE,
 };
 pub use model::{DEFAULT_HOOK_TIMEOUT, Hooks, Host, Inventory};
 pub use options::Options;
 pub use range::{MAX_EXPANSION, expand};
 pub use select::{SelectError, select};
 pub use values::{
-    AfterFailure, Amount, Canary, ColorChoice, HostKeys, Output, Percent, PortRange, Theme, Transport, Unpack,
+    AfterFailure, Amount, Canary, ColorChoice, HostKeys, Notify, Output, Percent, PortRange, Theme,
+    Transport, Unpack,
 };

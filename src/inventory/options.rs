@@ -5,7 +5,9 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 
 use super::kinds;
-use super::values::{Amount, Canary, ColorChoice, HostKeys, Output, Percent, PortRange, Theme, Unpack};
+use super::values::{
+    Amount, Canary, ColorChoice, HostKeys, Notify, Output, Percent, PortRange, Theme, Unpack,
+};
 use crate::text::{Kind, Mistake, Notes};
 
 /// The one table of options: name, type, how it is read.
@@ -128,6 +130,8 @@ options! {
     color: ColorChoice = COLOR;
     /// Colours of the screen.
     theme: Theme = THEME;
+    /// How the first failure and the end are told.
+    notify: Notify = NOTIFY;
     /// No characters beyond ASCII.
     ascii: bool = BOOL;
     /// Frames a second.

@@ -194,7 +194,7 @@ options:
    quorum: 90%, canary: ring=canary, no_hooks: false, fanout: 64, rate: 100mbit, seed_rate: 4M, ports: 7000-7100,
    connect_timeout: 5s, stall_timeout: 1m30s, unpack: always, ignore: [\"*.log\"], host_keys: accept-new, dry_run: false,
    report: out.html, open_swarm: a.torrent, open_port: 6969, limit: web, exclude: db, output: plain, color: never,
-   theme: mono, ascii: true, fps: 4, yes: true, verbose: 2}
+   theme: mono, notify: none, ascii: true, fps: 4, yes: true, verbose: 2}
 ",
     );
     assert_eq!(

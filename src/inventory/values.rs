@@ -220,6 +220,17 @@ words! {
         /// No colours.
         Mono = "mono",
     }
+    /// How the first failure and the end are told to somebody who looks elsewhere.
+    Notify {
+        /// Not at all.
+        None = "none",
+        /// The terminal's bell.
+        Bell = "bell",
+        /// OSC 9, a line of text.
+        Osc9 = "osc9",
+        /// OSC 777, title and text.
+        Osc777 = "osc777",
+    }
 }
 
 #[cfg(test)]

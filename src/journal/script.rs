@@ -119,7 +119,7 @@ impl Script {
         }
         for id in ids {
             let at = self.clock + 25;
-            self.after(30).push(Body::Activated { host: HostId(*id), at });
+            self.after(30).push(Body::Activated { host: HostId(*id), at, previous: None });
             self.after(100).host(*id, attempt, HostState::Active);
         }
         self
@@ -243,7 +243,7 @@ pub(crate) fn some_failed() -> Vec<Event> {
         ..Failure::new(Phase::Activating, FailureKind::Hook, "after_activate exited with 1")
     };
     let at = script.clock;
-    script.host(5, 1, HostState::Activating).push(Body::Activated { host: HostId(5), at });
+    script.host(5, 1, HostState::Activating).push(Body::Activated { host: HostId(5), at, previous: None });
     script.after(300).host(5, 1, HostState::Failed(hook.clone()));
     let group = |failure: &Failure, host: u32| FailureGroup {
         kind: failure.kind,

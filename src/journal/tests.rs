@@ -65,7 +65,7 @@ fn what_was_written_is_read_back_in_its_order() {
 #[test]
 fn every_event_survives_the_way_through_a_line() {
     let mut events: Vec<Event> = [script::some_failed(), script::stopped(), script::held()].concat();
-    events.push(Event { at: 7, body: Body::Activated { host: HostId(1), at: 9 } });
+    events.push(Event { at: 7, body: Body::Activated { host: HostId(1), at: 9, previous: None } });
     for event in events {
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");

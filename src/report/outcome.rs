@@ -15,10 +15,12 @@ pub(super) fn outcome(fleet: &FleetState) -> Option<Cow<'_, Summary>> {
 
 fn so_far(fleet: &FleetState) -> Option<Summary> {
     let counts = fleet.counts();
-    let group = |cause: &crate::fleet::Cause| FailureGroup {
-        kind: cause.kind,
-        message: cause.message.clone(),
-        hosts: cause.hosts.iter().copied().collect(),
+    let group = |cause: &crate::fleet::Cause| {
+        Some(FailureGroup {
+            kind: cause.wrong.kind()?,
+            message: cause.message.clone(),
+            hosts: cause.hosts.iter().copied().collect(),
+        })
     };
     let fetched = fleet.hosts().iter().filter(|host| host.fetched > 0).count();
     Some(Summary {
@@ -40,7 +42,7 @@ fn so_far(fleet: &FleetState) -> Option<Summary> {
             reused_bytes: fleet.totals().reused,
             ..SwarmSummary::default()
         },
-        failures: fleet.causes().list().into_iter().map(group).collect(),
+        failures: fleet.causes().list().into_iter().filter_map(group).collect(),
         activation: activation(fleet),
         left_behind: Vec::new(),
         unchecked: Vec::new(),

@@ -289,7 +289,7 @@ fn a_reader_that_left_is_no_error_and_a_full_disk_is_one() {
 fn a_host_that_is_none_of_the_plan_breaks_nothing() {
     let mut script = Script::new(script::plan(1));
     script.started().host(7, 1, HostState::Connecting).progress(7, 1, 1);
-    script.push(Body::Activated { host: HostId::SEEDER, at: START });
+    script.push(Body::Activated { host: HostId::SEEDER, at: START, previous: None });
     let events = script.finish(script::summary(0, 1, 0, 0, 0));
     assert!(plain(options(), &events).contains(" ? "));
     assert!(json(&events).0.contains("\"?\""));

@@ -78,6 +78,7 @@ pub enum Action {
     CopyHost,
     CopyError,
     Throttle,
+    Undo,
     CommandLine,
     Help,
     Mouse,

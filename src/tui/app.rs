@@ -30,7 +30,7 @@ pub(super) enum Effect {
     /// Draw everything anew.
     Redraw,
     /// Pictures a second.
-    Fps(u16),
+    Fps(u8),
     /// Write text to a file.
     Write(String, String),
     /// A replay's time goes on or back by so many milliseconds.

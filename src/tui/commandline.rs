@@ -5,18 +5,17 @@ use nucleo_matcher::{Config, Matcher};
 use crate::control::HostId;
 use crate::deploy::{Command, StateName};
 use crate::fleet::{Filter, FleetState, Scope, Sort};
+use crate::inventory::{FPS, THEME, Theme as ThemeName};
 use crate::units::{format_rate, parse_rate, plural};
 
 use super::action::{Action, View};
 use super::app::{App, Effect};
 use super::input::{Input, Typed};
-use super::theme::{Theme, ThemeName};
+use super::theme::Theme;
 use super::ui::Modal;
 
 /// Completions that are offered at a time.
 const OFFERED: usize = 8;
-/// Pictures a second that can be asked for.
-pub(super) const FPS: std::ops::RangeInclusive<u16> = 1..=30;
 
 /// What may follow the first word of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ const fn verb(name: &'static str, argument: Argument, usage: &'static str, help:
     Verb { name, argument, usage, help }
 }
 
-const VERBS: [Verb; 22] = [
+const VERBS: [Verb; 23] = [
     verb("retry", Argument::Hosts, "[HOSTS]", "try the selected hosts again, or those named"),
     verb("retry-failed", Argument::Nothing, "", "try every failed host again"),
     verb("cancel", Argument::Hosts, "[HOSTS]", "give hosts up"),
@@ -69,6 +68,7 @@ const VERBS: [Verb; 22] = [
         "FILE [WORDS]",
         "write the names of hosts, a line each: export failed.txt state:failed",
     ),
+    verb("undo", Argument::Nothing, "", "take back a retry, cancel, mark or filter"),
     verb("freeze", Argument::Nothing, "", "hold the picture still"),
     verb("help", Argument::Nothing, "", "all keys"),
     verb("quit", Argument::Nothing, "", "leave"),
@@ -105,7 +105,7 @@ pub(super) fn completions(fleet: &FleetState, text: &str) -> Vec<Completion> {
         Argument::Hosts => fleet.hosts().iter().map(|host| host.info.name.as_str()).collect(),
         Argument::Sort => Sort::ALL.iter().map(|sort| sort.as_str()).collect(),
         Argument::Group => fleet.groups().iter().map(|group| group.name.as_str()).collect(),
-        Argument::Theme => ThemeName::ALL.iter().map(|theme| theme.as_str()).collect(),
+        Argument::Theme => ThemeName::WORDS.to_vec(),
         Argument::View => View::ALL.iter().map(|view| view.title()).collect(),
     };
     ranked(&words, rest.trim())
@@ -149,8 +149,10 @@ impl App {
                 // A picked word that wants more is taken over, not run.
                 if picked.is_some() && line.ends_with(' ') {
                     self.ui.modal = Some(Modal::Command(Input::new(line), None));
-                } else if let Err(problem) = self.command(line.trim()) {
-                    self.complain(problem);
+                } else {
+                    self.undoable(|app| {
+                        app.command(line.trim()).unwrap_or_else(|problem| app.complain(problem))
+                    });
                 }
             }
             Typed::Left => {}
@@ -187,6 +189,7 @@ impl App {
             "activate" => self.activate(),
             "rollback" => self.roll_back(),
             "stop" => self.stop(),
+            "undo" => self.undo(),
             "freeze" => self.act(Action::Freeze),
             "help" => self.act(Action::Help),
             _ => self.quit(),
@@ -294,12 +297,12 @@ impl App {
                 self.show(view.ok_or_else(|| format!("no view is called {words:?}"))?);
             }
             "theme" => {
-                self.theme =
-                    Theme::new(words.parse().map_err(|error: super::theme::UnknownTheme| error.to_string())?)
+                let unknown = |_| format!("no theme is called {words:?}: expected {}", THEME.expected);
+                self.theme = Theme::new((THEME.parse)(words).map_err(unknown)?);
             }
             "fps" => {
-                let fps = words.parse().ok().filter(|fps| FPS.contains(fps));
-                self.effects.push(Effect::Fps(fps.ok_or("fps needs a number from 1 to 30")?));
+                let fps = (FPS.parse)(words).map_err(|_| format!("fps needs {}", FPS.expected))?;
+                self.effects.push(Effect::Fps(fps));
             }
             _ => {
                 let (file, filter) = words.split_once(' ').unwrap_or((words, ""));

@@ -72,9 +72,9 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(fps: u16) -> Self {
+    fn new(fps: u8) -> Self {
         let now = Instant::now();
-        let frame = Duration::from_secs(1) / u32::from(fps.max(1));
+        let frame = frame(fps);
         Self {
             frame,
             drawn: None,
@@ -103,6 +103,10 @@ impl Pace {
     }
 }
 
+fn frame(fps: u8) -> Duration {
+    Duration::from_secs(1) / u32::from(fps.max(1))
+}
+
 /// The loop: all events and keys that are there, then at most one picture a frame, and none if nothing changed.
 pub(super) async fn drive<S: Source>(
     app: &mut App,
@@ -114,7 +118,7 @@ pub(super) async fn drive<S: Source>(
     options: &TuiOptions,
 ) -> Result<Ended, TuiError> {
     let start = Instant::now();
-    let mut pace = Pace::new(options.fps());
+    let mut pace = Pace::new(options.fps);
     let mut batch: Vec<Event> = Vec::new();
     let mut open = true;
     let mut input = Some(input);
@@ -323,7 +327,7 @@ async fn effects<S: Source>(
             Effect::Mouse(on) => screen.signal(&Signal::Mouse(on))?,
             Effect::Suspend => suspend(app, screen, pace, commands).await,
             Effect::Redraw => screen.clear()?,
-            Effect::Fps(fps) => pace.frame = Duration::from_secs(1) / u32::from(fps.max(1)),
+            Effect::Fps(fps) => pace.frame = frame(fps),
             Effect::Bell(text) if !pace.headless => screen.signal(&Signal::Notify(options.notify, text))?,
             Effect::Bell(_) => {}
             Effect::Write(file, text) => match std::fs::write(&file, &text) {

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::text::did_you_mean;
+
 use super::action::{Action, View};
 
 /// Where a binding stands in the help.
@@ -38,7 +40,7 @@ impl Section {
 }
 
 /// One row of the table from which footer, help, `murder keys` and the README come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     /// What the keys do.
     pub(super) action: Action,
@@ -72,8 +74,8 @@ pub(super) const TABLE: &[Row] = rows! {
     Move {
         Action::Down, "down", ["j", "Down"], "down", "the next row";
         Action::Up, "up", ["k", "Up"], "up", "the row before";
-        Action::Left, "left", ["h", "Left"], "left", "the cell to the left";
-        Action::Right, "right", ["l", "Right"], "right", "the cell to the right";
+        Action::Left, "left", ["h", "Left"], "left", "the cell or column to the left";
+        Action::Right, "right", ["l", "Right"], "right", "the cell or column to the right";
         Action::Top, "top", ["g g", "Home"], "top", "the first row";
         Action::Bottom, "bottom", ["G", "End"], "bottom", "the last row";
         Action::PageDown, "page-down", ["PgDn"], "page down", "a page down";
@@ -110,6 +112,7 @@ pub(super) const TABLE: &[Row] = rows! {
         Action::Stop, "stop", ["X"], "stop", "stop the deployment (asks)";
         Action::Activate, "activate", ["A"], "activate", "activate what is staged now";
         Action::Rollback, "rollback", ["B"], "roll back", "back to what was current before (asks)";
+        Action::Undo, "undo", ["u"], "undo", "take back a retry, cancel, mark or filter";
         Action::Throttle, "throttle", ["t"], "throttle", "limit the rate of each host";
         Action::CommandLine, "command", [":"], "command", "a command line, with completion";
         Action::CopyHost, "copy-host", ["y"], "copy", "copy names of selected or marked hosts";
@@ -191,6 +194,23 @@ pub enum KeymapError {
         /// The other.
         second: &'static str,
     },
+}
+
+impl KeymapError {
+    /// The word of the user's that is wrong.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::UnknownAction(word) | Self::UnknownKey(word) | Self::Twice { keys: word, .. } => word,
+        }
+    }
+
+    /// What the user may have meant, if it is a matter of spelling.
+    pub fn did_you_mean(&self) -> Option<String> {
+        match self {
+            Self::UnknownAction(word) => did_you_mean(word, TABLE.iter().map(|row| row.name)),
+            _ => None,
+        }
+    }
 }
 
 const NAMED: [(&str, KeyCode); 14] = [
@@ -293,7 +313,7 @@ pub(super) enum Press {
 }
 
 /// The bindings in force.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keymap {
     bindings: Vec<(Keys, &'static Row)>,
 }
@@ -308,12 +328,21 @@ impl Default for Keymap {
 }
 
 impl Keymap {
+    /// Whether an action is called so.
+    pub fn check_action(name: &str) -> Result<(), KeymapError> {
+        row_of(name).map(drop)
+    }
+
+    /// Whether that is a key, or two that are pressed one after the other.
+    pub fn check_keys(text: &str) -> Result<(), KeymapError> {
+        text.parse::<Keys>().map(drop)
+    }
+
     /// The default bindings with those of some actions, by name, replaced.
     pub fn with(changes: &BTreeMap<String, Vec<String>>) -> Result<Self, KeymapError> {
         let mut keymap = Self::default();
         for (name, keys) in changes {
-            let row = TABLE.iter().find(|row| row.name == name);
-            let row = row.ok_or_else(|| KeymapError::UnknownAction(name.clone()))?;
+            let row = row_of(name)?;
             keymap.bindings.retain(|(_, bound)| bound.action != row.action);
             for keys in keys {
                 keymap.bindings.push((keys.parse()?, row));
@@ -384,15 +413,24 @@ impl Keymap {
         text
     }
 
-    /// All bindings as a table of the README.
+    /// All bindings as a table of the README, a part a section.
     pub fn markdown(&self) -> String {
         let mut text = String::from("| key | does |\n|---|---|\n");
-        for row in TABLE {
-            let keys: Vec<String> = self.keys(row.action).iter().map(|keys| format!("`{keys}`")).collect();
-            text.push_str(&format!("| {} | {} |\n", keys.join(" "), row.long.replace('|', "\\|")));
+        for section in Section::ALL {
+            text.push_str(&format!("| **{}** | |\n", section.title()));
+            for row in TABLE.iter().filter(|row| row.section == section) {
+                let keys: Vec<String> =
+                    self.keys(row.action).iter().map(|keys| format!("`{keys}`")).collect();
+                text.push_str(&format!("| {} | {} |\n", keys.join(" "), row.long.replace('|', "\\|")));
+            }
         }
         text
     }
+}
+
+fn row_of(name: &str) -> Result<&'static Row, KeymapError> {
+    let row = TABLE.iter().find(|row| row.name == name);
+    row.ok_or_else(|| KeymapError::UnknownAction(name.to_owned()))
 }
 
 #[cfg(test)]

@@ -21,14 +21,13 @@ mod terminal;
 mod tests;
 mod theme;
 mod ui;
+mod undo;
 mod update;
 mod view;
 
 pub use action::{Action, View};
 pub use keymap::{Keymap, KeymapError, Section};
-pub use notify::Notify;
-pub use options::{FPS_LOCAL, FPS_SSH, TuiOptions, locale_is_utf8};
+pub use options::{TuiOptions, locale_is_utf8};
 pub use preview::Preview;
 pub use run::{Ended, TuiEnd, TuiError, replay, run};
 pub use source::ReplayStart;
-pub use theme::{ThemeName, UnknownTheme};

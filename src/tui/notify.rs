@@ -1,32 +1,6 @@
 use base64::Engine as _;
 
-/// How the user is told of the first failure and of the end when looking elsewhere.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Notify {
-    /// Not at all.
-    None,
-    /// The terminal's bell.
-    #[default]
-    Bell,
-    /// OSC 9, a line of text.
-    Osc9,
-    /// OSC 777, title and text.
-    Osc777,
-}
-
-impl std::str::FromStr for Notify {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "bell" => Ok(Self::Bell),
-            "osc9" => Ok(Self::Osc9),
-            "osc777" => Ok(Self::Osc777),
-            _ => Err(format!("{text:?} is no way to notify: expected none, bell, osc9 or osc777")),
-        }
-    }
-}
+use crate::inventory::Notify;
 
 /// What a terminal shows of a run beside its screen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,8 @@
-use super::keymap::Keymap;
-use super::notify::Notify;
-use super::symbols::Symbols;
-use super::theme::{Theme, ThemeName};
+use crate::inventory::{Notify, Theme as ThemeName};
 
-/// Pictures a second on a local terminal.
-pub const FPS_LOCAL: u16 = 10;
-/// Pictures a second over SSH, where each costs the connection.
-pub const FPS_SSH: u16 = 4;
+use super::keymap::Keymap;
+use super::symbols::Symbols;
+use super::theme::Theme;
 
 /// How the screen looks and behaves.
 #[derive(Debug, Clone)]
@@ -17,8 +13,8 @@ pub struct TuiOptions {
     pub ascii: bool,
     /// Whether colours are wanted at all; without, the theme is `mono`.
     pub color: bool,
-    /// Pictures a second; `None` for [`FPS_LOCAL`], or [`FPS_SSH`] over SSH.
-    pub fps: Option<u16>,
+    /// Pictures a second at most.
+    pub fps: u8,
     /// How the first failure and the end are told.
     pub notify: Notify,
     /// Whether the mouse is ours from the start.
@@ -33,8 +29,8 @@ impl Default for TuiOptions {
             theme: ThemeName::Default,
             ascii: false,
             color: true,
-            fps: None,
-            notify: Notify::default(),
+            fps: 10,
+            notify: Notify::Bell,
             mouse: false,
             keymap: Keymap::default(),
         }
@@ -49,22 +45,39 @@ impl TuiOptions {
     pub(super) fn symbols(&self) -> Symbols {
         if self.ascii { Symbols::ASCII } else { Symbols::UNICODE }
     }
-
-    pub(super) fn fps(&self) -> u16 {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let usual = if set("SSH_CONNECTION") || set("SSH_TTY") { FPS_SSH } else { FPS_LOCAL };
-        self.fps.unwrap_or(usual).clamp(*super::commandline::FPS.start(), *super::commandline::FPS.end())
-    }
 }
 
-/// Whether the locale's letters are UTF-8, so that more than ASCII can be shown.
-pub fn locale_is_utf8() -> bool {
+/// Whether the locale that the environment names has more letters than ASCII. One that names none, as in containers, says
+/// nothing about its terminal, and terminals of today show Unicode. `env` looks a variable up.
+pub fn locale_is_utf8(env: impl Fn(&str) -> Option<String>) -> bool {
     // The first of these that is set counts, as in setlocale(3).
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    locale.is_some_and(|locale| {
+        .find_map(|name| env(name).filter(|value| !value.is_empty()));
+    locale.is_none_or(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_locale_that_lacks_the_letters_turns_unicode_off() {
+        for (variables, utf8) in [
+            (&[][..], true),
+            (&[("LANG", "de_DE.UTF-8")], true),
+            (&[("LANG", "C")], false),
+            (&[("LC_ALL", "C"), ("LANG", "C.utf8")], false),
+            (&[("LC_ALL", ""), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C")], true),
+            (&[("LANG", "ja_JP.eucJP")], false),
+        ] {
+            let env = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(locale_is_utf8(env), utf8, "{variables:?}");
+        }
+    }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::control::HostId;
@@ -27,21 +28,25 @@ impl App {
         self.say(said);
     }
 
-    pub(super) fn send_confirmed(&mut self, command: Command) {
+    /// Sends what a person wants of the run, says so, and remembers how it is taken back.
+    pub(super) fn order(&mut self, command: Command) {
         let said = match &command {
-            Command::RetryFailed => "trying all failed hosts again".to_owned(),
-            Command::Cancel(ids) => format!("giving up {}; r tries again", self.names(ids)),
+            Command::RetryFailed => format!("trying all failed hosts again{}", self.undo_hint()),
+            Command::Cancel(ids) => format!("giving up {}{}", self.names(ids), self.undo_hint()),
             Command::Stop => "stopping: agents leave, locks are released".to_owned(),
             Command::Activate => "activating what is staged".to_owned(),
             Command::Rollback => "rolling back".to_owned(),
-            Command::Retry(ids) => format!("trying {} again", self.names(ids)),
+            Command::Retry(ids) => format!("trying {} again{}", self.names(ids), self.undo_hint()),
             _ => String::new(),
         };
+        if self.live_run {
+            self.remember_command(&command);
+        }
         self.send(command, said);
     }
 
     /// Host names, folded, or their number if that is long.
-    fn names(&self, ids: &[HostId]) -> String {
+    pub(super) fn names(&self, ids: &[HostId]) -> String {
         let names = fold_names(ids.iter().map(|id| self.live.host_name(*id)));
         if names.chars().count() <= NAMES { names } else { plural(ids.len(), "host") }
     }
@@ -58,8 +63,7 @@ impl App {
             self.complain("nothing to retry here: only failed and cancelled hosts can be");
             return;
         }
-        let said = format!("trying {} again", self.names(&ids));
-        self.send(Command::Retry(ids), said);
+        self.order(Command::Retry(ids));
     }
 
     pub(super) fn retry_failed(&mut self) {
@@ -70,7 +74,7 @@ impl App {
         }
         let mut lines: Vec<String> = Vec::new();
         for cause in self.live.causes().list().iter().take(6) {
-            lines.push(format!("{:>5}  {}: {}", cause.hosts.len(), cause.kind, cause.message));
+            lines.push(format!("{:>5}  {}: {}", cause.hosts.len(), cause.wrong.as_str(), cause.message));
         }
         let question = format!("Retry {}?", plural(failed, "failed host"));
         self.confirm(question, lines, Then::Send(Command::RetryFailed));
@@ -104,7 +108,7 @@ impl App {
         if staged == 0 {
             self.complain("nothing to activate: no host is staged");
         } else if waiting == 0 {
-            self.send_confirmed(Command::Activate);
+            self.order(Command::Activate);
         } else {
             let lines =
                 vec![format!("{} still on the way; they are activated when they arrive.", are(waiting))];
@@ -114,13 +118,40 @@ impl App {
     }
 
     pub(super) fn roll_back(&mut self) {
-        let active = self.live.counts().of(StateName::Active) as usize;
-        if active == 0 {
-            self.complain("nothing to roll back: this run activated no host");
+        let active = self.live.ids().filter(|(_, host)| host.name() == StateName::Active);
+        let mut tags: BTreeMap<Option<&str>, Vec<HostId>> = BTreeMap::new();
+        for (id, host) in active {
+            tags.entry(host.previous.as_deref()).or_default().push(id);
+        }
+        let first = tags.remove(&None).unwrap_or_default();
+        if tags.is_empty() {
+            let why = if first.is_empty() {
+                "this run activated no host"
+            } else {
+                "no host had a release before this one"
+            };
+            self.complain(format!("nothing to roll back: {why}"));
             return;
         }
-        let lines = vec!["Their link goes back to the release that was current before.".to_owned()];
-        self.confirm(format!("Roll back {}?", plural(active, "host")), lines, Then::Send(Command::Rollback));
+        let mut tags: Vec<(&str, Vec<HostId>)> =
+            tags.into_iter().filter_map(|(tag, ids)| Some((tag?, ids))).collect();
+        tags.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
+        let back: usize = tags.iter().map(|(_, ids)| ids.len()).sum();
+        let question = match &tags[..] {
+            [(tag, _)] => format!("Roll {} back to {tag}?", plural(back, "host")),
+            _ => format!("Roll {} back to what each had before?", plural(back, "host")),
+        };
+        let mut lines: Vec<String> = if tags.len() > 1 {
+            tags.iter().map(|(tag, ids)| format!("{tag}: {}", self.names(ids))).collect()
+        } else {
+            Vec::new()
+        };
+        if !first.is_empty() {
+            let stay = if first.len() == 1 { "stays: it" } else { "stay: they" };
+            lines.push(format!("{} {stay} had no release before.", self.names(&first)));
+        }
+        lines.push("Hooks are run as in a deployment.".to_owned());
+        self.confirm(question, lines, Then::Send(Command::Rollback));
     }
 
     pub(super) fn quit(&mut self) {

@@ -1,5 +1,5 @@
 use crate::deploy::{Mark, StateName};
-use crate::fleet::HostRecord;
+use crate::fleet::{HostRecord, Rank};
 
 /// The signs that views draw with. Every one is a single column wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct Symbols {
     pub(super) half: &'static str,
     /// The rest of a bar.
     pub(super) rest: &'static str,
+    /// The part of a bar that failed.
+    pub(super) broken: &'static str,
     /// Levels of a sparkline, lowest first.
     pub(super) levels: [&'static str; 8],
     /// Before the selected row.
@@ -65,6 +67,7 @@ impl Symbols {
         full: "━",
         half: "╾",
         rest: "─",
+        broken: "╍",
         levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
         cursor: "▌",
         mark: "●",
@@ -92,6 +95,7 @@ impl Symbols {
         full: "=",
         half: "-",
         rest: ".",
+        broken: "x",
         levels: ["_", ".", "-", "~", "=", "+", "*", "#"],
         cursor: "|",
         mark: "@",
@@ -119,6 +123,19 @@ impl Symbols {
         }
     }
 
+    /// The sign of a rank.
+    pub(super) fn rank(&self, rank: Rank) -> &'static str {
+        match rank {
+            Rank::Failed => self.fail,
+            Rank::Trouble => self.warn,
+            Rank::Moving => self.moving,
+            Rank::Queued => self.waiting,
+            Rank::LeftOut => self.left_out,
+            Rank::Staged => self.staged,
+            Rank::Active => self.ok,
+        }
+    }
+
     /// The sign of a host: that of its trouble, or of its state.
     pub(super) fn host(&self, host: &HostRecord) -> &'static str {
         if host.needs_eyes() { self.warn } else { self.state(host.name()) }
@@ -126,9 +143,7 @@ impl Symbols {
 
     /// The word of a host: that of its trouble, or of its state.
     pub(super) fn word(host: &HostRecord) -> &'static str {
-        let trouble =
-            [Mark::Stalled, Mark::Silent, Mark::Slow].into_iter().find(|mark| host.is_marked(*mark));
-        trouble.filter(|_| host.needs_eyes()).map_or(host.name().as_str(), Mark::as_str)
+        host.trouble().map_or(host.name().as_str(), Mark::as_str)
     }
 
     /// Text in which every sign that ASCII lacks has a stand-in.
@@ -171,6 +186,7 @@ mod tests {
                 set.full,
                 set.half,
                 set.rest,
+                set.broken,
                 set.cursor,
                 set.mark,
                 set.ellipsis,

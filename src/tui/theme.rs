@@ -1,60 +1,8 @@
-use std::str::FromStr;
-
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::deploy::StateName;
-use crate::fleet::{HostRecord, Weight};
-
-/// A theme by its name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ThemeName {
-    /// The terminal's own 16 colours on its own background.
-    #[default]
-    Default,
-    /// For dark backgrounds, 256 colours.
-    Dark,
-    /// For light backgrounds, 256 colours.
-    Light,
-    /// Black, white and the six strong colours.
-    HighContrast,
-    /// Blue and orange instead of green and red.
-    ColorBlind,
-    /// No colour at all: signs, words, bold and reverse.
-    Mono,
-}
-
-impl ThemeName {
-    /// All themes.
-    pub const ALL: [Self; 6] =
-        [Self::Default, Self::Dark, Self::Light, Self::HighContrast, Self::ColorBlind, Self::Mono];
-
-    /// The word taken by `--theme`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Dark => "dark",
-            Self::Light => "light",
-            Self::HighContrast => "high-contrast",
-            Self::ColorBlind => "color-blind",
-            Self::Mono => "mono",
-        }
-    }
-}
-
-/// No theme has this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no theme is called {0:?}: there are default, dark, light, high-contrast, color-blind and mono")]
-pub struct UnknownTheme(String);
-
-impl FromStr for ThemeName {
-    type Err = UnknownTheme;
-
-    fn from_str(text: &str) -> Result<Self, UnknownTheme> {
-        let word = text.to_ascii_lowercase().replace(['_', ' '], "-").replace("colour", "color");
-        let word = if word == "colorblind" { "color-blind" } else { &word };
-        Self::ALL.into_iter().find(|name| name.as_str() == word).ok_or_else(|| UnknownTheme(text.to_owned()))
-    }
-}
+use crate::fleet::{HostRecord, Rank, Weight};
+use crate::inventory::Theme as ThemeName;
 
 /// What each thing on the screen looks like. Views name roles, never colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +143,17 @@ impl Theme {
         }
     }
 
+    /// Of a rank.
+    pub(super) fn rank(&self, rank: Rank) -> Style {
+        match rank {
+            Rank::Failed => self.fail,
+            Rank::Trouble => self.warn,
+            Rank::Moving => self.accent,
+            Rank::Queued | Rank::LeftOut => self.muted,
+            Rank::Staged | Rank::Active => self.ok,
+        }
+    }
+
     /// Of a host: that of its trouble, or of its state.
     pub(super) fn host(&self, host: &HostRecord) -> Style {
         if host.needs_eyes() { self.warn } else { self.state(host.name()) }
@@ -291,13 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn every_theme_is_found_by_its_name_and_failure_looks_like_nothing_else() {
-        for name in ThemeName::ALL {
-            assert_eq!(name.as_str().parse(), Ok(name));
+    fn failure_looks_like_nothing_else_in_every_theme() {
+        for name in ThemeName::WORDS.iter().filter_map(|word| ThemeName::from_word(word)) {
             let theme = Theme::new(name);
             assert!(theme.fail != theme.ok && theme.fail != theme.accent, "{name:?}");
         }
-        assert_eq!("Colour_Blind".parse(), Ok(ThemeName::ColorBlind));
-        assert!("neon".parse::<ThemeName>().is_err());
     }
 }

@@ -1,11 +1,12 @@
-use crate::control::{FailureKind, HostId, LogLevel};
-use crate::deploy::{Command, Question};
-use crate::fleet::{Cause, FleetState, Group, GroupKind};
+use crate::control::{HostId, LogLevel};
+use crate::deploy::{Command, Question, StateName};
+use crate::fleet::{Cause, Causes, FleetState, Group, GroupKind, Wrong};
 
 use super::action::View;
 use super::cursor::Cursor;
 use super::hostlist::HostList;
 use super::input::Input;
+use super::undo::Undo;
 use super::view::GridPlan;
 
 /// What is asked before something is done that cannot be taken back.
@@ -27,6 +28,9 @@ pub(super) enum Then {
     /// A clean stop, and out.
     Quit,
 }
+
+/// Between two orders of a list that sorts itself, so that rows do not dance; milliseconds.
+const CALM_MS: u64 = 500;
 
 /// What takes the keys instead of the view.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,12 +73,18 @@ pub(super) struct Ui {
     pub(super) grid_at: Option<HostId>,
     /// The list of groups.
     pub(super) groups: Cursor,
+    /// Its rows, as positions in the fleet's list.
+    group_rows: Vec<usize>,
     /// The list of causes.
     pub(super) causes: Cursor,
+    /// Hosts in trouble by cause, below those that failed.
+    troubles: Causes,
+    /// When lists that sort themselves were sorted last, and for which view.
+    sorted: Option<(View, u64)>,
     /// The group that is selected, so that the selection stays with it.
     pub(super) group: Option<(GroupKind, String)>,
     /// The cause that is selected, so that the selection stays with it.
-    pub(super) cause: Option<(FailureKind, String)>,
+    pub(super) cause: Option<(Wrong, String)>,
     /// The log, the newest line last.
     pub(super) log: Cursor,
     /// Whether the log has been scrolled away from its end.
@@ -87,10 +97,14 @@ pub(super) struct Ui {
     pub(super) grid: GridPlan,
     /// The swarm's matrix.
     pub(super) swarm: Cursor,
+    /// Its first column that is seen.
+    pub(super) swarm_left: usize,
     /// What takes the keys.
     pub(super) modal: Option<Modal>,
     /// What the last key did.
     pub(super) notice: Option<Notice>,
+    /// What can be taken back, the last thing last.
+    pub(super) undo: Vec<Undo>,
     /// Whether the picture is held still.
     pub(super) frozen: bool,
     /// Whether the mouse is ours.
@@ -114,26 +128,49 @@ pub(super) struct ReplayBar {
     pub(super) paused: bool,
 }
 
-/// Racks and groups, those that need a person first, then those that are least done; else racks before groups, in order of
-/// the inventory.
-pub(super) fn sorted_groups(fleet: &FleetState) -> Vec<&Group> {
-    let mut groups: Vec<&Group> = fleet.groups().iter().collect();
+/// Racks and groups as positions in the fleet's list: those that need a person first, then those that are least done; else
+/// racks before groups, in order of the inventory.
+fn sorted_groups(fleet: &FleetState) -> Vec<usize> {
     let done = |group: &Group| u64::from(group.counts.done()) * 1000 / (group.hosts.len().max(1) as u64);
-    groups.sort_by_key(|group| {
+    let mut rows: Vec<usize> = (0..fleet.groups().len()).collect();
+    rows.sort_by_key(|row| {
+        let group = &fleet.groups()[*row];
         (std::cmp::Reverse(group.counts.failed()), done(group), group.kind == GroupKind::Group)
     });
-    groups
+    rows
 }
 
 impl Ui {
+    /// The list of failures: causes, then what hosts that are on their way have trouble with.
+    pub(super) fn cause_rows<'f>(&'f self, fleet: &'f FleetState) -> Vec<&'f Cause> {
+        let mut rows = fleet.causes().list();
+        rows.extend(self.troubles.list());
+        rows
+    }
+
     /// The cause that is selected in the list of failures.
-    pub(super) fn selected_cause<'f>(&self, fleet: &'f FleetState) -> Option<&'f Cause> {
-        fleet.causes().list().get(self.causes.index).copied()
+    pub(super) fn selected_cause<'f>(&'f self, fleet: &'f FleetState) -> Option<&'f Cause> {
+        self.cause_rows(fleet).get(self.causes.index).copied()
+    }
+
+    /// The group in a row of the list of groups.
+    pub(super) fn group_at<'f>(&self, fleet: &'f FleetState, row: usize) -> Option<&'f Group> {
+        fleet.groups().get(*self.group_rows.get(row)?)
     }
 
     /// The group that is selected in the list of groups.
     pub(super) fn selected_group<'f>(&self, fleet: &'f FleetState) -> Option<&'f Group> {
-        sorted_groups(fleet).get(self.groups.index).copied()
+        self.group_at(fleet, self.groups.index)
+    }
+
+    /// Whether there is a host to try again among those that a command is about.
+    pub(super) fn can_retry(&self, fleet: &FleetState) -> bool {
+        const TRIED: [StateName; 2] = [StateName::Failed, StateName::Cancelled];
+        if let (View::Groups, None, true) = (self.view, self.detail, self.hosts.marks.is_empty()) {
+            return self.selected_group(fleet).is_some_and(|group| group.counts.of_all(&TRIED) > 0);
+        }
+        let tried = |id: &HostId| fleet.host(*id).is_some_and(|host| TRIED.contains(&host.name()));
+        self.targets(fleet).iter().any(tried)
     }
 
     /// The host that is selected in the table or the grid.
@@ -170,7 +207,13 @@ impl Ui {
     }
 
     /// Keeps the list of the view that is open in line with the fleet; `height` is that of its rows.
-    pub(super) fn prepare_list(&mut self, fleet: &FleetState, height: usize) {
+    pub(super) fn prepare_list(&mut self, fleet: &FleetState, height: usize, now: u64) {
+        let calm = self.sorted.is_some_and(|(view, at)| view == self.view && now.abs_diff(at) < CALM_MS);
+        if !calm || self.group_rows.len() != fleet.groups().len() {
+            self.sorted = Some((self.view, now));
+            self.group_rows = sorted_groups(fleet);
+            self.troubles = if self.view == View::Failures { fleet.troubles(now) } else { Causes::default() };
+        }
         match self.view {
             View::Groups => self.prepare_groups(fleet, height),
             View::Failures => self.prepare_causes(fleet, height),
@@ -181,27 +224,27 @@ impl Ui {
     }
 
     fn prepare_groups(&mut self, fleet: &FleetState, height: usize) {
-        let groups = sorted_groups(fleet);
-        let name = |group: &Group| (group.kind, group.name.clone());
-        self.groups.fit(groups.len(), height);
-        if let Some((kind, wanted)) = &self.group
-            && let Some(index) = groups.iter().position(|group| group.kind == *kind && group.name == *wanted)
+        self.groups.fit(self.group_rows.len(), height);
+        let is = |row: &usize, kind: GroupKind, name: &str| {
+            fleet.groups().get(*row).is_some_and(|group| group.kind == kind && group.name == name)
+        };
+        if let Some((kind, name)) = &self.group
+            && let Some(index) = self.group_rows.iter().position(|row| is(row, *kind, name))
         {
             self.groups.hold(index);
         }
-        self.group = groups.get(self.groups.index).map(|group| name(group));
+        self.group = self.selected_group(fleet).map(|group| (group.kind, group.name.clone()));
     }
 
     fn prepare_causes(&mut self, fleet: &FleetState, height: usize) {
-        let causes = fleet.causes().list();
-        self.causes.fit(causes.len(), height);
-        if let Some((kind, message)) = &self.cause
-            && let Some(index) =
-                causes.iter().position(|cause| cause.kind == *kind && cause.message == *message)
-        {
-            self.causes.hold(index);
-        }
-        self.cause = causes.get(self.causes.index).map(|cause| (cause.kind, cause.message.clone()));
+        let rows = self.cause_rows(fleet);
+        let (len, held) = (rows.len(), self.cause.as_ref());
+        let held = held.and_then(|(wrong, signature)| {
+            rows.iter().position(|cause| cause.wrong == *wrong && cause.signature == *signature)
+        });
+        self.causes.fit(len, height);
+        held.into_iter().for_each(|index| self.causes.hold(index));
+        self.cause = self.selected_cause(fleet).map(|cause| (cause.wrong, cause.signature.clone()));
     }
 
     fn prepare_log(&mut self, fleet: &FleetState, height: usize) {

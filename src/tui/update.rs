@@ -2,7 +2,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::Position;
 
 use crate::deploy::Command;
-use crate::fleet::{Filter, Scope};
+use crate::fleet::{Filter, Query, Scope};
 use crate::ssh::Secret;
 
 use super::action::{Action, View};
@@ -12,6 +12,7 @@ use super::hostlist::Row;
 use super::input::{Input, Typed};
 use super::keymap::{Key, Press};
 use super::ui::{Modal, Then};
+use super::undo::Undo;
 use super::view;
 
 impl App {
@@ -19,7 +20,7 @@ impl App {
     pub(super) fn press(&mut self, key: Key) {
         self.ui.notice = None;
         match self.keymap.press(self.pending.take(), key) {
-            Press::Action(action) => self.act(action),
+            Press::Action(action) => self.undoable(|app| app.act(action)),
             Press::Waits => self.pending = Some(key),
             Press::Nothing => {}
         }
@@ -82,6 +83,7 @@ impl App {
             Action::Stop => self.stop(),
             Action::Activate => self.activate(),
             Action::Rollback => self.roll_back(),
+            Action::Undo => self.undo(),
             Action::Throttle => self.ui.modal = Some(Modal::Command(Input::new("rate "), None)),
             Action::CommandLine => self.ui.modal = Some(Modal::Command(Input::default(), None)),
             Action::CopyHost => self.copy_hosts(),
@@ -135,8 +137,14 @@ impl App {
     }
 
     fn sideways(&mut self, by: isize) {
-        if self.ui.view == View::Grid && self.ui.detail.is_none() {
-            self.grid_step(by, 0);
+        match self.ui.view {
+            _ if self.ui.detail.is_some() => {}
+            View::Grid => self.grid_step(by, 0),
+            View::Swarm => {
+                let last = self.ui.swarm.len.saturating_sub(1);
+                self.ui.swarm_left = self.ui.swarm_left.saturating_add_signed(by).min(last);
+            }
+            _ => {}
         }
     }
 
@@ -240,7 +248,7 @@ impl App {
             }
             View::Failures => {
                 let scope = self.ui.selected_cause(fleet).map(|cause| Scope {
-                    label: cause.kind.as_str().to_owned(),
+                    label: cause.wrong.as_str().to_owned(),
                     hosts: std::sync::Arc::new(cause.hosts.clone()),
                 });
                 self.narrow(scope);
@@ -343,7 +351,7 @@ impl App {
 
     fn confirmed(&mut self, then: Then) {
         match then {
-            Then::Send(command) => self.send_confirmed(command),
+            Then::Send(command) => self.order(command),
             Then::Quit => self.leave(),
         }
     }
@@ -355,6 +363,10 @@ impl App {
 
     fn filter_key(&mut self, key: KeyEvent, mut input: Input, before: String) {
         match input.key(key) {
+            Typed::Done if input.text() != before => {
+                let query = Query { filter: Filter::parse(&before), ..self.ui.hosts.query.clone() };
+                self.remember(Undo::Query(Box::new(query)));
+            }
             Typed::Done => {}
             Typed::Left => self.set_filter(&before),
             Typed::Changed => {

@@ -1,4 +1,5 @@
 use murder::demo::{DemoFleet, DemoOptions, Fault};
+use rustix::process::Signal;
 
 use crate::support::host::{assert_active, assert_clean, processes_below};
 use crate::support::operator::{Operator, names_in};
@@ -116,6 +117,77 @@ fn the_screen_follows_the_size_of_its_window() {
         terminal.sees("something at every size", |screen| !screen.trim().is_empty());
     }
     terminal.reads("fetching");
+    terminal.types("q");
+    terminal.types("y");
+    assert_eq!(terminal.ends().insane, [""; 0]);
+}
+
+#[test]
+fn a_terminal_that_wants_no_colour_gets_none() {
+    let operator = Operator::new();
+    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "1M", "--fail", "1"];
+    for (value, colored) in [("1", false), ("", true)] {
+        let mut terminal = Terminal::run_with(&operator, &demo, 100, 30, &[("NO_COLOR", value)]);
+        bars_move(&mut terminal);
+        assert_eq!(terminal.colored() > 0, colored, "NO_COLOR={value:?}");
+        terminal.types("\x03");
+        assert_eq!(terminal.ends().insane, [""; 0]);
+    }
+}
+
+#[test]
+fn a_locale_without_the_letters_gets_ascii() {
+    let operator = Operator::new();
+    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "1M"];
+    let mut terminal = Terminal::run_with(&operator, &demo, 100, 30, &[("LANG", "C")]);
+    bars_move(&mut terminal);
+    let screen = terminal.screen();
+    assert!(screen.is_ascii(), "{screen}");
+    terminal.types("\x03");
+    assert_eq!(terminal.ends().code, 7);
+}
+
+#[test]
+fn a_signal_to_end_stops_cleanly_and_puts_the_terminal_back() {
+    let operator = Operator::new();
+    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"];
+    let mut terminal = Terminal::run(&operator, &demo, 100, 30);
+    bars_move(&mut terminal);
+    terminal.signals(Signal::TERM);
+    let ended = terminal.ends();
+    assert_eq!((ended.code, ended.insane), (7, Vec::new()), "{}", ended.text);
+    assert_eq!(names_in(&operator.path("tmp")), [""; 0]);
+}
+
+#[test]
+fn a_terminal_that_is_hung_up_takes_no_deployment_with_it() {
+    let options = DemoOptions { hosts: 3, rate: Some(2 << 20), size: 8 << 20, ..DemoOptions::default() };
+    let fleet = DemoFleet::start_with(&options, &[]).unwrap();
+    let operator = Operator::of_fleet(&fleet);
+    tree::make(&operator.path("app"), 8 << 20);
+    let mut terminal = Terminal::run(&operator, &["deploy", "app", "--tag", "v1"], 100, 30);
+    bars_move(&mut terminal);
+    terminal.signals(Signal::HUP);
+    assert_eq!(terminal.ends().code, 0, "it went on to its end without a terminal");
+    for host in fleet.hosts() {
+        assert_active(&host.dest, "v1", &operator.path("app"));
+        assert_clean(&host.dest);
+    }
+    let told = operator.run(&["show", "last"]).exits(0);
+    assert_eq!(count(&told.text(), "active"), Some(3), "it is recorded to its end:\n{}", told.text());
+}
+
+#[test]
+fn a_screen_that_was_suspended_comes_back_and_says_how_long_it_was_away() {
+    let operator = Operator::new();
+    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"];
+    let mut terminal = Terminal::run(&operator, &demo, 100, 30);
+    bars_move(&mut terminal);
+    terminal.types("\x1a");
+    eventually("a stopped process", || terminal.is_stopped());
+    terminal.signals(Signal::CONT);
+    terminal.reads("here again after");
+    bars_move(&mut terminal);
     terminal.types("q");
     terminal.types("y");
     assert_eq!(terminal.ends().insane, [""; 0]);

@@ -1,5 +1,6 @@
 //! A terminal of our own in which `murder` runs as for a person: it sees the screen and types.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal};
 use vt100::{MouseProtocolMode, Parser, Screen};
 
 use super::LONG;
@@ -28,6 +30,17 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Runs `murder` with these arguments in a terminal of this size.
     pub(crate) fn run(operator: &Operator, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        Self::run_with(operator, arguments, columns, rows, &[])
+    }
+
+    /// The same with more variables in the environment.
+    pub(crate) fn run_with(
+        operator: &Operator,
+        arguments: &[&str],
+        columns: u16,
+        rows: u16,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_murder"));
         command.args(arguments);
         command.env_clear();
@@ -36,6 +49,7 @@ impl Terminal {
         }
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
+        variables.iter().for_each(|(name, value)| command.env(name, value));
         command.cwd(operator.path(""));
         Self::of(command, columns, rows)
     }
@@ -59,6 +73,34 @@ impl Terminal {
     /// Types keys. Enter is `\r`, Escape `\x1b`.
     pub(crate) fn types(&self, keys: &str) {
         self.keys.lock().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Sends `murder` a signal.
+    pub(crate) fn signals(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Whether `murder` is stopped, as by a shell's job control.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).unwrap();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.process_id().unwrap() as i32).unwrap()
+    }
+
+    /// Places of the screen that have a colour of their own.
+    pub(crate) fn colored(&self) -> usize {
+        let parser = self.parser.lock().unwrap();
+        let (rows, columns) = parser.screen().size();
+        let cells = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+        let plain = vt100::Color::Default;
+        let colored = |(row, column): &(u16, u16)| {
+            let cell = parser.screen().cell(*row, *column);
+            cell.is_some_and(|cell| cell.fgcolor() != plain || cell.bgcolor() != plain)
+        };
+        cells.filter(colored).count()
     }
 
     /// What is on the screen now.

@@ -63,6 +63,16 @@ fn wire_up(seeder: &Seeder, host: u32, neighbours: bool) -> (FeedHandle, DuplexS
     (seeder.feed(HostId(host), 1, near, neighbours), far)
 }
 
+/// What the hosts said last is heard a little after they have all.
+async fn needed_no_longer(seeder: &Seeder) {
+    within(async {
+        while !seeder.progress().may_leave {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it takes far too long")
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::control::HostId;
 use crate::deploy::{Body, Command, HostState, StateName};
-use crate::tui::action::View;
+use crate::tui::action::{Action, View};
 use crate::tui::app::{Effect, Exit};
 use crate::tui::ui::Modal;
 
@@ -91,7 +91,9 @@ fn cancel_stop_and_rollback_ask_first() {
     press(&mut app, "B");
     assert_eq!((sent(&mut app), app.ui.modal.is_none()), (vec![], true), "nothing is active yet");
     let mut app = finished();
-    press(&mut app, "B y");
+    press(&mut app, "B");
+    assert!(text(&mut app, 80, 24).contains("Roll 21 hosts back to 2026.11.22-1?"));
+    press(&mut app, "y");
     assert_eq!(sent(&mut app), [Command::Rollback]);
 }
 
@@ -207,7 +209,7 @@ fn the_command_line_completes_and_says_what_is_wrong() {
         ("theme light", None),
         ("theme neon", Some("no theme")),
         ("fps 3", None),
-        ("fps 99", Some("1 to 30")),
+        ("fps 99", Some("from 1 to 30")),
         ("rate 4M", None),
         ("rate", Some("needs a rate")),
         ("rate much", Some("is no rate")),
@@ -310,7 +312,7 @@ fn every_view_is_reached_and_left() {
 fn the_grid_is_walked_by_cells() {
     let mut app = moving();
     press(&mut app, "2 l l j h");
-    assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "web-08");
+    assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "web-04");
     press(&mut app, "G");
     assert_eq!(app.live.host_name(app.ui.selected_host(&app.live).unwrap()), "db-04");
     press(&mut app, "l j g g");
@@ -340,4 +342,119 @@ fn the_mouse_selects_when_it_is_asked_to_and_never_outside() {
     let column = rows.lines().nth(tabs).unwrap().find("Groups").unwrap();
     click(&mut app, column as u16, tabs as u16);
     assert_eq!(app.ui.view, View::Groups);
+}
+
+#[test]
+fn what_was_asked_marked_or_narrowed_is_taken_back_step_by_step() {
+    let mut app = moving();
+    let host = app.ui.hosts.hosts()[6];
+    app.ui.hosts.select_host(host);
+    press(&mut app, "x y");
+    assert_eq!(sent(&mut app), [Command::Cancel(vec![host])]);
+    assert!(text(&mut app, 80, 24).contains("u takes it back"));
+    app.apply(&Event {
+        at: START + 31_000,
+        body: Body::Host { host, attempt: 1, state: HostState::Cancelled },
+    });
+    press(&mut app, "u");
+    assert_eq!(sent(&mut app), [Command::Retry(vec![host])]);
+    press(&mut app, "u");
+    assert_eq!(sent(&mut app), [], "a step back is none that is taken back");
+
+    press(&mut app, "a \\ f");
+    let mut states = Vec::new();
+    for _ in 0..4 {
+        states.push((app.ui.hosts.query.failures_only, app.ui.hosts.marks.len()));
+        press(&mut app, "u");
+    }
+    assert_eq!(states, [(true, 0), (false, 0), (false, 24), (false, 0)]);
+    assert!(app.ui.notice.as_ref().is_some_and(|notice| notice.wrong), "nothing is left to take back");
+
+    press(&mut app, "/ w e b Enter u");
+    assert!(app.ui.hosts.query.filter.is_empty());
+    let mut app = finished();
+    let failed = failed(&app);
+    press(&mut app, "R y");
+    sent(&mut app);
+    for host in &failed[..2] {
+        let state = HostState::Connecting;
+        app.apply(&Event { at: START + 999_000, body: Body::Host { host: *host, attempt: 2, state } });
+    }
+    press(&mut app, "u");
+    assert_eq!(sent(&mut app), [Command::Cancel(failed[..2].to_vec())]);
+}
+
+#[test]
+fn hosts_in_trouble_stand_below_the_causes_and_are_given_up_as_one() {
+    let mut app = moving();
+    press(&mut app, "4 G");
+    let shown = text(&mut app, 120, 40);
+    assert!(shown.contains("stalled while fetching"), "{shown}");
+    press(&mut app, "x y");
+    let stalled = app.live.find("web-16").unwrap();
+    assert_eq!(sent(&mut app), [Command::Cancel(vec![stalled])]);
+    press(&mut app, "y");
+    assert_eq!(app.effects, [Effect::Copy("web-16".to_owned())]);
+}
+
+/// Keys that lead to where another has something to do.
+fn way_to(action: Action) -> &'static str {
+    match action {
+        Action::Up | Action::Top | Action::PageUp | Action::HalfUp | Action::Cancel => "G",
+        Action::Left => "2 l",
+        Action::Right => "2",
+        Action::Back => "f",
+        Action::Show(View::Hosts) => "2",
+        Action::ClearMarks | Action::Undo => "a",
+        Action::NextMatch | Action::PreviousMatch => "/ w e b Enter",
+        _ => "",
+    }
+}
+
+#[test]
+fn every_key_of_the_table_does_what_is_seen_or_sent() {
+    use crate::tui::keymap::TABLE;
+    for row in TABLE {
+        for keys in row.keys {
+            let started = matches!(row.action, Action::Rollback | Action::Activate);
+            let mut app = if started { finished() } else { moving() };
+            if row.action == Action::Activate {
+                let state = HostState::Staged { already: false };
+                app.apply(&Event {
+                    at: START + 999_000,
+                    body: Body::Host { host: HostId(0), attempt: 1, state },
+                });
+            }
+            text(&mut app, 80, 24);
+            press(&mut app, way_to(row.action));
+            app.ui.notice = None;
+            let before = text(&mut app, 80, 24);
+            press(&mut app, keys);
+            let done = text(&mut app, 80, 24) != before
+                || !app.effects.is_empty()
+                || !app.outbox.is_empty()
+                || app.exit.is_some();
+            let wrong = app.ui.notice.as_ref().filter(|notice| notice.wrong);
+            assert!(done && wrong.is_none(), "{keys} ({}) did nothing: {wrong:?}", row.name);
+        }
+    }
+}
+
+#[test]
+fn a_rollback_says_which_hosts_go_back_to_what() {
+    let mut app = finished();
+    for (host, previous) in [(0, None), (1, Some("older".to_owned()))] {
+        let switched = Body::Activated { host: HostId(host), at: START, previous };
+        app.apply(&Event { at: START + 999_000, body: switched });
+    }
+    press(&mut app, "B");
+    let asked = text(&mut app, 100, 30);
+    for words in [
+        "Roll 20 hosts back to what each had before?",
+        "2026.11.22-1: ",
+        "older: web-02",
+        "web-01 stays: it had",
+    ] {
+        assert!(asked.contains(words), "{words} is not in\n{asked}");
+    }
 }

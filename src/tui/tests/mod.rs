@@ -11,11 +11,12 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use crate::deploy::Event;
+use crate::inventory::Theme as ThemeName;
 
 use super::app::App;
 use super::keymap::Keymap;
 use super::symbols::Symbols;
-use super::theme::{Theme, ThemeName};
+use super::theme::Theme;
 
 /// When made-up runs start.
 const START: u64 = 1_795_000_000_000;

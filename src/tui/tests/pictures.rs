@@ -13,19 +13,44 @@ fn shown(keys: &str, hosts: usize, fail: usize, seconds: u64, width: u16, height
     text(&mut app, width, height)
 }
 
+/// Names of all that can fill the screen, and the keys that lead there from the start.
+const VIEWS: [(&str, &str); 8] = [
+    ("hosts", ""),
+    ("grid", "2 l j"),
+    ("groups", "3"),
+    ("failures", "4"),
+    ("log", "5"),
+    ("swarm", "6"),
+    ("detail", "Enter"),
+    ("help", "?"),
+];
+
 #[test]
-fn hosts_at_every_size() {
-    for (width, height) in [(200, 60), (120, 40), (80, 24), (60, 16), (40, 10), (38, 4)] {
+fn every_view_at_every_size() {
+    for (width, height) in [(200, 60), (120, 40), (80, 24), (40, 10)] {
+        for (view, keys) in VIEWS {
+            assert_snapshot!(format!("{view}-{width}x{height}"), shown(keys, 24, 3, 30, width, height));
+        }
+    }
+    for (width, height) in [(60, 16), (38, 4)] {
         assert_snapshot!(format!("hosts-{width}x{height}"), shown("", 24, 3, 30, width, height));
     }
 }
 
 #[test]
-fn every_view_at_80_by_24() {
-    for (key, view) in ["1", "2", "3", "4", "5", "6"].into_iter().zip(View::ALL) {
-        let name = format!("{}-80x24", view.title().to_lowercase());
-        if view != View::Hosts {
-            assert_snapshot!(name, shown(key, 24, 3, 44, 80, 24));
+fn every_view_of_no_host_and_of_one() {
+    for hosts in [0, 1] {
+        let all = VIEWS.map(|(view, keys)| format!("--- {view}\n{}\n", shown(keys, hosts, 0, 20, 80, 24)));
+        assert_snapshot!(format!("views-of-{hosts}"), all.concat());
+    }
+}
+
+#[test]
+fn a_screen_of_one_cell_shows_one_cell() {
+    for (hosts, fail) in [(0, 0), (1, 0), (24, 3)] {
+        for (view, keys) in VIEWS {
+            let shown = shown(keys, hosts, fail, 30, 1, 1);
+            assert!(shown.chars().count() <= 1, "{view} of {hosts}: {shown:?}");
         }
     }
 }
@@ -41,19 +66,8 @@ fn every_view_at_120_by_40_with_ten_thousand_hosts() {
 }
 
 #[test]
-fn wide_and_narrow_views() {
-    assert_snapshot!("grid-200x60", shown("2 l j", 24, 3, 30, 200, 60));
-    assert_snapshot!("groups-200x60", shown("3", 24, 3, 30, 200, 60));
-    assert_snapshot!("swarm-200x60", shown("6", 24, 3, 30, 200, 60));
-    assert_snapshot!("failures-40x10", shown("4", 24, 3, 30, 40, 10));
-    assert_snapshot!("log-40x10", shown("5", 24, 3, 30, 40, 10));
-}
-
-#[test]
 fn one_host_in_its_troubles() {
-    assert_snapshot!("detail-failed-80x24", shown("Enter", 24, 3, 30, 80, 24));
     assert_snapshot!("detail-fetching-120x40", shown("G Enter", 24, 3, 30, 120, 40));
-    assert_snapshot!("detail-40x10", shown("G Enter", 24, 3, 30, 40, 10));
     let mut app = app(24, 3, 30);
     type_in(&mut app, ":open web-10\u{0}");
     press(&mut app, "Enter");
@@ -90,7 +104,6 @@ fn ascii_stands_in_for_every_sign() {
 fn dialogs() {
     assert_snapshot!("retry-failed", shown("R", 24, 3, 30, 80, 24));
     assert_snapshot!("quit", shown("q", 24, 3, 46, 80, 24));
-    assert_snapshot!("help-80x24", shown("?", 24, 3, 30, 80, 24));
     assert_snapshot!("help-130x40", shown("?", 24, 3, 30, 130, 40));
     assert_snapshot!("palette", shown(": s", 24, 3, 30, 80, 24));
     assert_snapshot!("filter", shown("/ d b", 24, 3, 30, 80, 24));
@@ -143,15 +156,18 @@ fn the_same_scene_gives_the_same_picture() {
 }
 
 #[test]
-fn mono_needs_no_colour_and_still_tells_states_apart() {
-    let mut app = app(24, 3, 44);
-    app.theme = Theme::new(ThemeName::Mono);
-    for key in ["1", "2", "3", "4", "5", "6", "Enter", "?"] {
-        press(&mut app, key);
+fn mono_needs_no_colour_and_says_the_same() {
+    for (view, keys) in VIEWS {
+        let mut app = app(24, 3, 44);
+        picture(&mut app, 120, 40);
+        press(&mut app, keys);
+        let colored = text(&mut app, 120, 40);
+        app.theme = Theme::new(ThemeName::Mono);
         let terminal = picture(&mut app, 120, 40);
         for cell in terminal.backend().buffer().content() {
-            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{key} {:?}", cell.symbol());
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{view} {:?}", cell.symbol());
         }
+        assert_eq!(text(&mut app, 120, 40), colored, "{view}");
     }
 }
 

@@ -27,3 +27,16 @@ fn views_draw_and_do_nothing_else() {
         &["tokio", "std::fs", "russh", "librqbit", "Instant::now", "SystemTime::now", "Color::"],
     );
 }
+
+#[test]
+fn the_readme_shows_the_keys_as_they_are() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let table = super::Keymap::default().markdown();
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+        let text = std::fs::read_to_string(&readme).unwrap();
+        let (before, rest) = text.split_once("<!-- keys -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- /keys -->").unwrap();
+        std::fs::write(&readme, format!("{before}<!-- keys -->\n{table}<!-- /keys -->{after}")).unwrap();
+    }
+    assert!(std::fs::read_to_string(&readme).unwrap().contains(&table), "README.md should hold\n{table}");
+}

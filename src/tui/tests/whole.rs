@@ -109,7 +109,7 @@ impl Stage {
         let ended = tokio::spawn(async move {
             let mut app = App::new(Theme::new(ThemeName::Default), Symbols::UNICODE, Keymap::default());
             let mut source = Channel(heard, Instant::now());
-            let options = TuiOptions { fps: Some(10), ..TuiOptions::default() };
+            let options = TuiOptions::default();
             drive(&mut app, &mut glass, input, interrupted, &mut source, &out, &options).await
         });
         Self { keys, events, interrupts, commands, shown, ended }

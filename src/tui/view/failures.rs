@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -6,17 +8,18 @@ use crate::tui::action::Action;
 
 use super::frame::Scene;
 use super::layout::Areas;
+use super::pen::{Pen, number, wrap};
 
 /// Lines of a cause, the empty one after it included.
 pub(super) const LINES: usize = 5;
 /// Columns before what is told about a cause.
 const INDENT: u16 = 7;
 
-/// Failed hosts by cause: how many, why, who, and what to do.
+/// Failed hosts by cause, then those in trouble: how many, why, who, and what to do.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let area = areas.body;
     let theme = scene.theme;
-    let causes = scene.fleet.causes().list();
+    let causes = scene.ui.cause_rows(scene.fleet);
     if causes.is_empty() {
         let text = if scene.fleet.is_resting() { "no host failed" } else { "no host has failed so far" };
         let mut pen = scene.pen(buffer, area, 1);
@@ -34,30 +37,53 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
 
 fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, selected: bool) {
     let (theme, symbols) = (scene.theme, scene.symbols);
+    let failed = cause.wrong.kind().is_some();
+    let (sign, style) = if failed { (symbols.fail, theme.fail) } else { (symbols.warn, theme.warn) };
     for line in 0..area.height.min(LINES as u16 - 1) {
         scene.edge_pen(buffer, area, line).put(if selected { symbols.cursor } else { " " }, theme.cursor);
     }
     let mut pen = scene.edge_pen(buffer, area, 0);
-    pen.skip(1)
-        .put(symbols.fail, theme.fail)
-        .right(INDENT - 3, &cause.hosts.len().to_string(), theme.strong)
-        .skip(1);
-    pen.put(cause.kind.as_str(), theme.strong.patch(theme.fail))
-        .put(&format!(" while {}", cause.phase), theme.muted);
-    let line = |number| area.y.saturating_add(number) < area.bottom();
+    pen.skip(1).put(sign, style).right(INDENT - 3, &number(cause.hosts.len()), theme.strong).skip(1);
+    pen.put(cause.wrong.as_str(), theme.strong.patch(style));
+    pen.put(&format!(" while {}", cause.phase), theme.muted);
+    if selected {
+        keys(scene, &mut pen, failed);
+    }
     let mut told = |number: u16, text: &str, style| {
-        if line(number) {
+        if number < area.height {
             scene.edge_pen(buffer, area, number).to(area.x + INDENT).put(text, style);
         }
     };
     told(1, &cause.message, if selected { theme.strong } else { theme.text });
     told(2, cause.names(|id| scene.fleet.host_name(id)), theme.text);
-    let mut pen = scene.edge_pen(buffer, area, 3);
-    pen.to(area.x + INDENT);
-    if selected {
-        let them = if cause.hosts.len() == 1 { "retries it" } else { "retries them" };
-        pen.put(&scene.keymap.key(Action::Retry), theme.key).skip(1).put(them, theme.text);
-        pen.put(&format!(" {} ", symbols.dot), theme.muted);
+    // What does not fit goes on in the line that else is empty.
+    let advice = wrap(cause.wrong.advice(), usize::from(area.width.saturating_sub(INDENT + 1)));
+    for (line, text) in (3..).zip(advice.iter().take(2)) {
+        told(line, text, theme.muted);
     }
-    pen.put(cause.kind.advice(), theme.muted);
+}
+
+/// What can be done with all hosts of a cause, at the end of its first line.
+fn keys(scene: &Scene<'_>, pen: &mut Pen<'_>, failed: bool) {
+    let theme = scene.theme;
+    let mut actions = vec![(Action::Open, "hosts"), (Action::CopyHost, "copy names")];
+    if failed {
+        actions.splice(0..0, [(Action::Retry, "retry"), (Action::CopyError, "copy errors")]);
+    } else {
+        actions.insert(0, (Action::Cancel, "give up"));
+    }
+    while !actions.is_empty() {
+        let mut parts = Vec::new();
+        for (action, words) in &actions {
+            let key = scene.keymap.key(*action);
+            let key = if key == "Enter" { scene.symbols.enter.to_owned() } else { key };
+            parts.push((Cow::from(format!("   {key}")), theme.key));
+            parts.push((Cow::from(format!(" {words}")), theme.muted));
+        }
+        parts.push((" ".into(), theme.muted));
+        if pen.end_with(&parts) {
+            return;
+        }
+        actions.pop();
+    }
 }

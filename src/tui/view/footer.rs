@@ -2,8 +2,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::control::HostId;
-use crate::deploy::StateName;
 use crate::tui::action::{Action, View};
 use crate::tui::hostlist::Row;
 use crate::tui::input::Input;
@@ -80,12 +78,16 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
         list.push((Action::Open, words.to_owned()));
     }
     let failed = counts.failed();
-    list.extend(retries(scene));
-    if scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held) {
+    // What was recorded cannot be changed.
+    let live = ui.replay.is_none();
+    if live {
+        list.extend(retries(scene));
+    }
+    if live && scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held) {
         list.push(short(Action::Activate));
     }
-    if ui.replay.is_some() {
-        list.extend([Action::Pause, Action::SeekBack, Action::SeekForward].map(short));
+    if !live {
+        list.extend([Action::Pause, Action::SeekBack, Action::SeekForward, Action::Faster].map(short));
     }
     list.push(short(Action::Quit));
     if matches!(ui.view, View::Hosts | View::Grid | View::Log) && ui.detail.is_none() {
@@ -97,7 +99,7 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     if ui.detail.is_some() {
         list.push(short(Action::CopyError));
     }
-    if scene.fleet.counts().in_flight() > 0 {
+    if live && scene.fleet.counts().in_flight() > 0 {
         list.push(short(Action::Cancel));
     }
     list.push(short(Action::NextView));
@@ -111,12 +113,8 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
 /// Ways to try hosts again: those that are selected, and all.
 fn retries(scene: &Scene<'_>) -> Vec<(Action, String)> {
     let ui = scene.ui;
-    let retryable = |id: &HostId| {
-        let host = scene.fleet.host(*id);
-        host.is_some_and(|host| matches!(host.name(), StateName::Failed | StateName::Cancelled))
-    };
     let mut list = Vec::new();
-    if ui.targets(scene.fleet).iter().any(retryable) {
+    if ui.can_retry(scene.fleet) {
         let marked = ui.hosts.marks.len();
         let some = marked > 0 && ui.detail.is_none();
         list.push((Action::Retry, if some { format!("retry {marked} marked") } else { "retry".to_owned() }));

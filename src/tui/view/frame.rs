@@ -59,9 +59,9 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: 
     let height = usize::from(areas.body.height);
     ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
     match ui.view {
-        View::Failures => ui.prepare_list(fleet, height.div_ceil(failures::LINES)),
+        View::Failures => ui.prepare_list(fleet, height.div_ceil(failures::LINES), now),
         View::Grid => grid::prepare(ui, fleet, areas.body, now),
-        _ => ui.prepare_list(fleet, height.saturating_sub(groups::HEADING)),
+        _ => ui.prepare_list(fleet, height.saturating_sub(groups::HEADING), now),
     }
 }
 

@@ -3,19 +3,22 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 
 use crate::control::HostId;
-use crate::deploy::StateName;
-use crate::fleet::{FleetState, HostRecord, Query};
+use crate::fleet::{FleetState, Glance, Query, Rank};
 use crate::tui::symbols::Symbols;
 use crate::tui::ui::Ui;
 
 use super::frame::Scene;
 use super::layout::Areas;
-use super::pen::level;
+use super::pen::{Pen, level, number};
 
 /// Lines below the cells, for what they mean.
 const LEGEND: u16 = 2;
 /// Longest name of a rack that is shown in full.
 const LABEL: usize = 12;
+/// Columns of a bar in a cell that has room for one.
+const BAR: u16 = 10;
+/// And of its percent and what stands between.
+const BAR_AND_SHARE: usize = BAR as usize + 7;
 
 /// Where hosts are: rack by rack, each in order of the inventory, one or more to a cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,15 +29,16 @@ pub(in crate::tui) struct Plan {
     per_cell: usize,
     width: u16,
     named: bool,
-    /// Of each cell's hosts the one that shows.
-    worst: Vec<Option<HostId>>,
+    bars: bool,
+    /// Of each cell's hosts the one that shows; none if the filter leaves all of them out.
+    worst: Vec<Option<(HostId, Glance)>>,
     made_for: (Rect, usize),
     looked_at: u64,
-    looked_for: Query,
+    looked_for: (Query, u64),
 }
 
-/// Of many hosts to a cell the one that shows is looked for this often, milliseconds: as often as the eye follows.
-const LOOK_MS: u64 = 500;
+/// Cells are looked at anew this often, milliseconds: as often as the eye follows.
+const LOOK_MS: u64 = 250;
 
 /// Brings the cells in line with the fleet, the size of the screen and the filter.
 pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect, now: u64) {
@@ -44,12 +48,14 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect, now: 
         ui.grid = Plan { made_for, ..Plan::new(fleet, body) };
     }
     let query = &ui.hosts.query;
-    if anew || ui.grid.looked_for != *query || now.abs_diff(ui.grid.looked_at) >= LOOK_MS {
+    let (looked_for, revision) = &ui.grid.looked_for;
+    let due = now.abs_diff(ui.grid.looked_at) >= LOOK_MS && *revision != fleet.revision();
+    if anew || due || looked_for != query {
         let plan = &ui.grid;
         let worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
         ui.grid.worst = worst;
         ui.grid.looked_at = now;
-        ui.grid.looked_for = query.clone();
+        ui.grid.looked_for = (query.clone(), fleet.revision());
     }
 }
 
@@ -84,7 +90,9 @@ impl Plan {
             racks.iter().map(|rack| rack.len().div_ceil(per_cell).div_ceil(columns)).sum()
         };
         let named = fleet.longest_name() + 4;
+        let barred = named + BAR_AND_SHARE;
         let (width, per_cell) = match () {
+            () if barred <= room && lines(barred, 1) <= height => (barred, 1),
             () if named <= room && lines(named, 1) <= height => (named, 1),
             () if lines(2, 1) <= height => (2, 1),
             () => {
@@ -99,14 +107,17 @@ impl Plan {
             labels: Vec::new(),
             per_cell,
             width: width as u16,
-            named: width == named,
+            named: width >= named,
+            bars: width == barred,
             ..Self::default()
         };
-        plan.place(&racks, left, (room / width).max(1), labelled);
+        // Racks stand apart where there is room for it.
+        let gap = labelled && lines(width, per_cell) + racks.len() - 1 <= height;
+        plan.place(&racks, left, (room / width).max(1), labelled, gap);
         plan
     }
 
-    fn place(&mut self, racks: &[Vec<HostId>], left: u16, columns: usize, labelled: bool) {
+    fn place(&mut self, racks: &[Vec<HostId>], left: u16, columns: usize, labelled: bool, gap: bool) {
         let (mut y, mut first) = (0, 0);
         for (number, rack) in racks.iter().enumerate() {
             if labelled {
@@ -119,7 +130,7 @@ impl Plan {
                 self.cells.push(Cell { first, count, x, y: y + (cell / columns) as u16 });
                 first += count;
             }
-            y += cells.div_ceil(columns) as u16;
+            y += cells.div_ceil(columns) as u16 + u16::from(gap);
         }
     }
 
@@ -128,19 +139,20 @@ impl Plan {
     }
 
     /// Of a cell's hosts the one that shows: that which needs a person most among those that the filter lets through.
-    fn worst(&self, fleet: &FleetState, query: &Query, cell: &Cell) -> Option<HostId> {
-        let hosts = self.hosts(cell);
-        let shown = hosts.iter().copied().filter_map(|id| {
-            let host = fleet.host(id)?;
-            query.matches(id, host).then_some((gravity(host), id))
+    fn worst(&self, fleet: &FleetState, query: &Query, cell: &Cell) -> Option<(HostId, Glance)> {
+        let all = !query.narrows();
+        let shown = self.hosts(cell).iter().filter_map(|id| {
+            let matches = all || fleet.host(*id).is_some_and(|host| query.matches(*id, host));
+            Some((*id, *fleet.glances().get(id.index())?)).filter(|_| matches)
         });
-        shown.max_by_key(|(gravity, id)| (*gravity, std::cmp::Reverse(*id))).map(|(_, id)| id)
+        // Of hosts that move the one that is least far shows.
+        shown.min_by_key(|(id, glance)| (glance.rank, glance.share, *id))
     }
 
     /// The host that shows in a cell, or its first if the filter leaves all out.
     fn shown(&self, cell: usize) -> Option<HostId> {
         let first = || self.hosts(self.cells.get(cell)?).first().copied();
-        self.worst.get(cell).copied().flatten().or_else(first)
+        self.worst.get(cell).copied().flatten().map(|(id, _)| id).or_else(first)
     }
 
     /// The cell of a host, or the first.
@@ -190,62 +202,63 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         scene.edge_pen(buffer, area, *line).skip(1).put_within(LABEL as u16, name, theme.muted);
     }
     for (index, cell) in plan.cells.iter().enumerate() {
-        let worst = plan.worst.get(index).copied().flatten().and_then(|id| scene.fleet.host(id));
+        let worst = plan.worst.get(index).copied().flatten();
         let (sign, mut style) = match worst {
-            Some(host) => (sign(scene.symbols, host), theme.host(host)),
+            Some((_, glance)) => (sign(scene.symbols, &glance), theme.rank(glance.rank)),
             None => (scene.symbols.dot, theme.faint),
         };
         let here = selected == Some(index);
         if here {
             style = style.add_modifier(Modifier::REVERSED);
         }
-        let mut pen = scene.edge_pen(buffer, area, cell.y);
-        pen.to(area.x + cell.x).put(sign, style);
+        // Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
+        let place = (area.x + cell.x, area.y + cell.y);
+        if let Some(at) = buffer.cell_mut(place).filter(|_| cell.y < area.height) {
+            at.set_symbol(sign).set_style(style);
+        }
         if plan.named {
-            let id = plan.hosts(cell).first().copied();
-            let name = id.map_or("", |id| scene.fleet.host_name(id));
-            let quiet = worst.is_none_or(|host| gravity(host) < 2);
-            let text = if here {
-                theme.strong
-            } else if quiet {
-                theme.muted
-            } else {
-                theme.text
-            };
-            pen.skip(1).put(name, text);
+            name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, worst.map(|(_, g)| g), here);
         }
     }
     legend(scene, buffer, area, plan);
 }
 
-/// How much a state draws the eye: what needs a person beats what moves beats what is done.
-fn gravity(host: &HostRecord) -> u8 {
-    match host.name() {
-        StateName::Failed => 6,
-        _ if host.needs_eyes() => 5,
-        StateName::Cancelled | StateName::Skipped => 1,
-        StateName::Queued => 3,
-        StateName::Staged => 1,
-        StateName::Active | StateName::Done => 0,
-        // Of hosts that move the one that is least far shows.
-        _ => 4,
+/// The name of a cell's host, and how far it is.
+fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, plan: &Plan, cell: &Cell, glance: Option<Glance>, here: bool) {
+    let theme = scene.theme;
+    let id = plan.hosts(cell).first().copied();
+    let text = match glance {
+        _ if here => theme.strong,
+        Some(glance) if glance.rank < Rank::LeftOut => theme.text,
+        _ => theme.muted,
+    };
+    pen.skip(cell.x + 2).left(
+        scene.fleet.longest_name() as u16,
+        id.map_or("", |id| scene.fleet.host_name(id)),
+        text,
+    );
+    let Some(glance) = glance.filter(|_| plan.bars) else { return };
+    let share = f64::from(glance.share) / 1000.0;
+    pen.skip(1).bar(BAR, share, theme.rank(glance.rank), theme.faint);
+    if share > 0.0 {
+        pen.right(5, &format!("{:.0} %", (share * 100.0).floor()), theme.muted);
     }
 }
 
 /// Filled by the share that is done while it moves; a sign of its own otherwise.
-fn sign(symbols: &Symbols, host: &HostRecord) -> &'static str {
-    if host.name() == StateName::Fetching && !host.needs_eyes() {
+fn sign(symbols: &Symbols, glance: &Glance) -> &'static str {
+    if glance.fetching && glance.rank == Rank::Moving {
         // Seven levels: a full block would say that it is over.
-        return level(symbols, (host.share() * 700.0) as u64 + 1, 800);
+        return level(symbols, u64::from(glance.share) * 7 / 10 + 1, 800);
     }
-    symbols.host(host)
+    symbols.rank(glance.rank)
 }
 
 fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     let mut pen = scene.pen(buffer, area, area.height.saturating_sub(1));
     if plan.per_cell > 1 {
-        let text = format!("a cell is {} hosts, the worst of them shows", plan.per_cell);
+        let text = format!("a cell is {} hosts, the worst of them shows", number(plan.per_cell));
         pen.put(&text, theme.text).skip(3);
     }
     let signs: [(&str, Style, &str); 7] = [

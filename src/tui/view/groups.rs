@@ -3,12 +3,11 @@ use ratatui::layout::Rect;
 
 use crate::deploy::StateName;
 use crate::fleet::{Counts, Group};
-use crate::tui::ui::sorted_groups;
 use crate::units::format_rate;
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::Pen;
+use super::pen::{Pen, Stack, number};
 
 /// Lines above the first row.
 pub(super) const HEADING: usize = 1;
@@ -16,7 +15,7 @@ pub(super) const HEADING: usize = 1;
 /// Racks and groups, those that need a person first.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let (area, theme) = (areas.body, scene.theme);
-    let groups = sorted_groups(scene.fleet);
+    let groups = scene.fleet.groups();
     if groups.is_empty() {
         scene.pen(buffer, area, 1).put("the inventory names no groups and no racks", theme.muted);
         return;
@@ -37,7 +36,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         pen.put("STATES", theme.muted);
     }
     for (line, index) in scene.ui.groups.seen().enumerate() {
-        let Some(group) = groups.get(index) else { continue };
+        let Some(group) = scene.ui.group_at(scene.fleet, index) else { continue };
         let line = (line + HEADING) as u16;
         let selected = index == scene.ui.groups.index;
         row(scene, &mut scene.edge_pen(buffer, area, line), group, name, bar, selected);
@@ -54,9 +53,15 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, group: &Group, name: u16, bar: u16,
     pen.put(symbols.state(worst), theme.state(worst)).skip(1);
     pen.left(name, &group.name, theme.text).skip(2);
     pen.left(6, group.kind.as_str(), theme.muted);
-    pen.right(6, &group.hosts.len().to_string(), theme.text).skip(2);
+    pen.right(6, &number(group.hosts.len()), theme.text).skip(2);
     if bar > 0 {
-        stacked(scene, pen, bar, group);
+        let of = |count: u32| f64::from(count) / group.hosts.len().max(1) as f64;
+        let stack = Stack {
+            done: of(group.counts.done()),
+            moved: share(scene, group),
+            failed: of(group.counts.failed()),
+        };
+        pen.stack(bar, &stack, theme);
         pen.right(6, &format!("{:.0} %", (share(scene, group) * 100.0).floor()), theme.text).skip(1);
         let rate = if group.rate > 0 { format_rate(group.rate) } else { String::new() };
         pen.right(10, &rate, theme.muted).skip(3);
@@ -72,7 +77,7 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, group: &Group, name: u16, bar: u16,
     ] {
         if count > 0 {
             let style = theme.state(state);
-            pen.put(symbols.state(state), style).put(&format!("{count}"), style).skip(2);
+            pen.put(symbols.state(state), style).put(&number(count as usize), style).skip(2);
         }
     }
 }
@@ -93,23 +98,4 @@ fn share(scene: &Scene<'_>, group: &Group) -> f64 {
     let hosts = group.hosts.len().max(1) as f64;
     let all = scene.fleet.packed_bytes() as f64 * hosts;
     if all > 0.0 { (group.done as f64 / all).clamp(0.0, 1.0) } else { f64::from(group.counts.done()) / hosts }
-}
-
-/// Done, moving, to come, failed, in one bar.
-fn stacked(scene: &Scene<'_>, pen: &mut Pen<'_>, width: u16, group: &Group) {
-    let (theme, symbols) = (scene.theme, scene.symbols);
-    let hosts = group.hosts.len().max(1) as f64;
-    let of = |share: f64| (share * f64::from(width)).floor() as u16;
-    let failed = of(f64::from(group.counts.failed()) / hosts).max(u16::from(group.counts.failed() > 0));
-    let room = width - failed.min(width);
-    let done = of(f64::from(group.counts.done()) / hosts).min(room);
-    let moved = of(share(scene, group)).clamp(done, room);
-    for column in 0..width {
-        match column {
-            column if column < done => pen.put(symbols.full, theme.ok),
-            column if column < moved => pen.put(symbols.full, theme.accent),
-            column if column < room => pen.put(symbols.rest, theme.faint),
-            _ => pen.put(symbols.full, theme.fail),
-        };
-    }
 }

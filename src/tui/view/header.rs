@@ -5,13 +5,13 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::deploy::StateName;
+use crate::deploy::{Binding, StateName};
 use crate::fleet::{Counts, Eta, FleetState};
 use crate::units::{format_bytes, format_clock, format_rate};
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::{Pen, level, number};
+use super::pen::{Pen, Stack, level, number};
 
 /// A piece of a line.
 type Part<'a> = (Cow<'a, str>, Style);
@@ -49,6 +49,10 @@ fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
         whole.push_str(&format!(" {} {}", scene.symbols.dot, format_bytes(info.packed_bytes)));
     }
     parts.push((whole.into(), theme.muted));
+    let run = format!("   run {}", plan.run);
+    if width(&parts) + run.len() as u16 <= room {
+        parts.push((run.into(), theme.muted));
+    }
     let end = pen.x() + room;
     for (text, style) in &parts {
         pen.put_within(end.saturating_sub(pen.x()), text, *style);
@@ -86,51 +90,52 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
     if let Some(reason) = fleet.stopping().filter(|_| !fleet.is_resting()) {
         parts.push((format!("stopping: {reason}   ").into(), theme.warn));
     }
+    if let Some(quiet) = fleet.quiet(now) {
+        parts.push((format!("nothing heard for {} s   ", quiet / 1000).into(), theme.warn));
+    }
     if fleet.is_resting() {
         let well = fleet.counts().failed() + fleet.counts().left_out() == 0;
         parts.push(if well { ("done   ".into(), theme.ok) } else { ("ended   ".into(), theme.text) });
     }
     parts.push((format_clock(Duration::from_millis(fleet.elapsed_millis(now))).into(), theme.strong));
-    let long = size >= Size::Wide;
     if let Some((done, total)) = fleet.packing() {
         let percent = done as f64 * 100.0 / total.max(1) as f64;
         parts.insert(0, (format!("packing {percent:.0} %   ").into(), theme.accent));
-    } else if let Some(ratio) = fleet.times_least() {
-        let words = if long { " the least possible" } else { " least" };
-        parts.push((
-            format!(" {} {ratio:.2} {}{words}", scene.symbols.dot, scene.symbols.times).into(),
-            theme.muted,
-        ));
-    } else if let Some(least) = fleet.least_seconds() {
-        let least = format_clock(Duration::from_secs_f64(least.min(1e9).ceil()));
-        let words = if long { "least possible" } else { "least" };
-        parts.push((format!(" {} {words} {least}", scene.symbols.dot).into(), theme.muted));
+    } else if let Some(least) = least(scene, size) {
+        parts.push((format!(" {} {least}", scene.symbols.dot).into(), theme.muted));
     }
     parts
 }
 
+/// The least possible time, or how many times that it took, and the link that binds it.
+fn least(scene: &Scene<'_>, size: Size) -> Option<String> {
+    let fleet = scene.fleet;
+    let seconds = fleet.least_possible()?;
+    let binds = match fleet.limit().filter(|_| size >= Size::Wide).map(|limit| limit.binding) {
+        Some(Binding::Seeder) => ", bound by the seeder's link".to_owned(),
+        Some(Binding::Uplinks) => ", bound by all uplinks together".to_owned(),
+        Some(Binding::Host(_)) if fleet.has_one_rate() => ", bound by the hosts' links".to_owned(),
+        Some(Binding::Host(id)) => format!(", bound by the link of {}", fleet.host_name(id)),
+        None => String::new(),
+    };
+    let long = if size >= Size::Wide { "the least possible" } else { "least" };
+    Some(match fleet.times_least() {
+        Some(ratio) => format!("{ratio:.2} {} {long}{binds}", scene.symbols.times),
+        None => {
+            let clock = format_clock(Duration::from_secs_f64(seconds.min(1e9).ceil()));
+            format!("{} {clock}{binds}", long.trim_start_matches("the "))
+        }
+    })
+}
+
 fn bar(scene: &Scene<'_>, pen: &mut Pen<'_>) {
-    let (fleet, theme) = (scene.fleet, scene.theme);
-    let counts = fleet.counts();
+    let fleet = scene.fleet;
     let percent = format!("{:>3.0} %", (fleet.share() * 100.0).floor());
+    let of = |count: u32| f64::from(count) / f64::from(fleet.counts().total().max(1));
+    let stack =
+        Stack { done: of(finished(fleet)), moved: fleet.share(), failed: of(fleet.counts().failed()) };
     let columns = pen.room().saturating_sub(percent.width() as u16 + 1);
-    let hosts = f64::from(counts.total().max(1));
-    let of = |share: f64| (share * f64::from(columns)).floor() as u16;
-    let at_least_one = |count: u32| of(f64::from(count) / hosts).max(u16::from(count > 0)).min(columns);
-    let failed = at_least_one(counts.failed());
-    let room = columns - failed;
-    let done = of(f64::from(finished(fleet)) / hosts).min(room);
-    let share = of(fleet.share()).clamp(done, room.max(done));
-    let full = scene.symbols.full;
-    for column in 0..columns {
-        match column {
-            column if column < done => pen.put(full, theme.ok),
-            column if column < share => pen.put(full, theme.accent),
-            column if column < room => pen.put(scene.symbols.rest, theme.faint),
-            _ => pen.put(full, theme.fail),
-        };
-    }
-    pen.skip(1).put(&percent, theme.strong);
+    pen.stack(columns, &stack, scene.theme).skip(1).put(&percent, scene.theme.strong);
 }
 
 /// Hosts of which no more is expected.
@@ -226,8 +231,10 @@ fn numbers(scene: &Scene<'_>, size: Size) -> Vec<Part<'static>> {
         let words = if size >= Size::Full { "the seeder sent " } else { "seeder " };
         parts.push((format!("   {words}{copies:.2} copies").into(), theme.muted));
     }
-    if size >= Size::Full && fleet.totals().down > 0 {
-        parts.push((format!("   {} received", format_bytes(fleet.totals().down)).into(), theme.muted));
+    let all = fleet.packed_bytes() * fleet.hosts().len() as u64;
+    if all > 0 && size >= Size::Medium {
+        let bytes = format!("   {} of {}", format_bytes(fleet.totals().done), format_bytes(all));
+        parts.push((bytes.into(), theme.muted));
     }
     parts
 }

@@ -28,6 +28,8 @@ struct Columns {
     spark: u16,
     peers: u16,
     attempt: u16,
+    /// There is room to tell what is wrong beside all numbers.
+    roomy: bool,
 }
 
 const STATE: u16 = 10;
@@ -44,6 +46,7 @@ fn columns(size: Size, width: u16, longest: usize) -> Columns {
         spark: 0,
         peers: 0,
         attempt: 0,
+        roomy: size == Size::Full,
     };
     match size {
         Size::Tiny | Size::Narrow => {
@@ -130,30 +133,46 @@ fn row(
     let word = if style == theme.accent { theme.text } else { style };
     pen.left(columns.state, Symbols::word(host), word).skip(2);
     let remark = scene.fleet.remark(id, scene.now);
-    // What needs a person is told in words from here on; its numbers are in the strip.
-    let tell = columns.bar > 0 && columns.spark == 0 && remark.weight >= Weight::Warn;
-    if tell && host.failure().is_none() {
-        pen.left(PERCENT, &percent(host), name).put(&remark.text, theme.weight(remark.weight));
-        return;
-    }
     if matches!(host.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) {
-        pen.put(without_name(&remark.text, &host.info.name), theme.weight(remark.weight));
+        ended(scene, pen, columns, host, &remark);
         return;
     }
     if columns.bar == 0 {
-        let share = percent(host);
-        pen.right(PERCENT - 1, &share, name);
+        pen.right(PERCENT - 1, &percent(host), name);
+        return;
+    }
+    // What needs a person is told in words before all else; its numbers are in the strip.
+    let loud = remark.weight >= Weight::Warn && !columns.roomy;
+    if loud && columns.spark == 0 {
+        pen.left(PERCENT, &percent(host), name).put(&remark.text, theme.weight(remark.weight));
         return;
     }
     let bar = if host.name() == StateName::Queued { theme.faint } else { theme.state(host.name()) };
     pen.bar(columns.bar, host.share(), bar, theme.faint).right(PERCENT, &percent(host), name).skip(2);
     let no_numbers =
         host.name() != StateName::Fetching && (columns.spark == 0 || host.name() == StateName::Queued);
-    if no_numbers && !remark.text.is_empty() {
+    if loud || (no_numbers && !remark.text.is_empty()) {
         pen.put(&remark.text, theme.weight(remark.weight));
         return;
     }
     numbers(scene, pen, columns, host, &remark);
+}
+
+/// A host that goes no further: where it stopped if there is room, what kind of failure it was, and why.
+fn ended(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostRecord, remark: &Remark) {
+    let theme = scene.theme;
+    if columns.roomy {
+        let bar = theme.state(host.name());
+        pen.bar(columns.bar, host.share(), bar, theme.faint).right(PERCENT, &percent(host), theme.muted);
+        pen.skip(2);
+    }
+    if let Some(failure) = host.failure().filter(|_| columns.spark > 0) {
+        pen.put(failure.kind.as_str(), theme.fail).skip(2);
+    }
+    pen.put(without_name(&remark.text, &host.info.name), theme.weight(remark.weight));
+    if columns.roomy && host.attempt > 1 {
+        pen.put(&format!("  attempt {}", attempt(scene, host)), theme.warn);
+    }
 }
 
 fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostRecord, remark: &Remark) {

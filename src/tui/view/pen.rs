@@ -6,6 +6,18 @@ use ratatui::style::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::tui::symbols::Symbols;
+use crate::tui::theme::Theme;
+
+/// How far many hosts are together: shares of them all, 0 to 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stack {
+    /// Hosts of which no more is expected.
+    pub(super) done: f64,
+    /// Bytes that are there.
+    pub(super) moved: f64,
+    /// Hosts that failed.
+    pub(super) failed: f64,
+}
 
 /// Writes one line of the screen from left to right. What does not fit is cut, never wrapped; outside the screen nothing
 /// is written.
@@ -111,6 +123,29 @@ impl<'a> Pen<'a> {
                 0 => self.put(self.symbols.rest, rest),
                 1 => self.put(self.symbols.half, full),
                 _ => self.put(self.symbols.full, full),
+            };
+        }
+        self
+    }
+
+    /// Many hosts in one bar of so many columns, told to half a column: what is done, what is under way, what is to come, and
+    /// at its end what failed.
+    pub(super) fn stack(&mut self, width: u16, stack: &Stack, theme: &Theme) -> &mut Self {
+        let width = width.min(self.room());
+        let columns = |share: f64| (share.clamp(0.0, 1.0) * f64::from(width)).floor() as u16;
+        // One host of ten thousand is seen, too.
+        let failed = columns(stack.failed).max(u16::from(stack.failed > 0.0)).min(width);
+        let room = width - failed;
+        let done = columns(stack.done).min(room);
+        let moved = ((stack.moved.clamp(0.0, 1.0) * f64::from(width) * 2.0).floor() as u16).min(room * 2);
+        let Symbols { full, half, rest, broken, .. } = *self.symbols;
+        for column in 0..width {
+            match moved.saturating_sub(column * 2) {
+                _ if column >= room => self.put(broken, theme.fail),
+                _ if column < done => self.put(full, theme.ok),
+                0 => self.put(rest, theme.faint),
+                1 => self.put(half, theme.accent),
+                _ => self.put(full, theme.accent),
             };
         }
         self
@@ -254,6 +289,20 @@ mod tests {
         assert_eq!(bar(0.5), "━━──");
         assert_eq!(bar(0.63), "━━╾─");
         assert_eq!(bar(1.0), "━━━━");
+    }
+
+    #[test]
+    fn a_bar_of_many_hosts_has_its_failures_at_its_end_however_few() {
+        let theme = Theme::new(crate::inventory::Theme::Mono);
+        let stack = |done, moved, failed| {
+            line(8, |pen| {
+                pen.stack(8, &Stack { done, moved, failed }, &theme);
+            })
+        };
+        assert_eq!(stack(0.0, 0.0, 0.0), "────────");
+        assert_eq!(stack(0.25, 0.45, 0.0), "━━━╾────");
+        assert_eq!(stack(0.5, 0.9, 0.0001), "━━━━━━━╍");
+        assert_eq!(stack(0.0, 0.0, 1.0), "╍╍╍╍╍╍╍╍");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::tui::action::Action;
 use crate::units::{format_bytes, format_rate, plural};
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::Pen;
+use super::pen::{Pen, level};
 
 /// Columns of a cell of the matrix.
 const CELL: u16 = 8;
@@ -23,7 +24,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let left = Rect { width: left_width, ..area };
     let used = seeder(scene, buffer, left);
     let rest = Rect { y: left.y + used, height: left.height.saturating_sub(used), ..left };
-    let pieces = pieces(scene, buffer, rest);
+    let pieces = if beside { pieces(scene, buffer, rest) } else { pieces_in_a_line(scene, buffer, rest) };
     let right = if beside {
         Rect { x: area.x + left_width, width: area.width - left_width, ..area }
     } else {
@@ -74,6 +75,9 @@ fn seeder(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     let width = pen.room().min(SPARK).min(fleet.seeder_rates().len() as u16);
     pen.spark(width, fleet.seeder_rates().iter().copied(), top, theme.accent).skip(2);
     pen.put(&format_rate(seeder.rate), theme.text);
+    if let Some(quiet) = fleet.seeder_quiet(scene.now) {
+        pen.put(&format!(" {} s ago", quiet / 1000), theme.warn);
+    }
     let (words, style) = if seeder.may_leave {
         ("may leave: the hosts hold all of it between them", theme.ok)
     } else {
@@ -118,6 +122,36 @@ fn pieces(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
     rows as u16 + 1
 }
 
+/// The same where the matrix has to stand below: a level a number of copies.
+fn pieces_in_a_line(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
+    let theme = scene.theme;
+    let copies = &scene.fleet.seeder().copies;
+    let mut pen = scene.pen(buffer, area, 0);
+    pen.put("Pieces by copies", theme.strong).skip(2);
+    let Some(last) = copies.len().checked_sub(1) else {
+        pen.put("none yet", theme.muted);
+        return 1.min(area.height);
+    };
+    let most = copies.iter().max().copied().unwrap_or(0);
+    pen.put("0 ", theme.muted);
+    for (number, count) in copies.iter().enumerate() {
+        let sign =
+            if *count == 0 { scene.symbols.dot } else { level(scene.symbols, (*count).into(), most.into()) };
+        let style = match count {
+            0 => theme.faint,
+            _ if number == 0 => theme.warn,
+            _ => theme.accent,
+        };
+        pen.put(sign, style);
+    }
+    pen.put(&format!(" {last}+"), theme.muted);
+    if let Some(rarest) = copies.iter().position(|count| *count > 0) {
+        let few = plural(copies.get(rarest).copied().unwrap_or(0) as usize, "piece");
+        pen.skip(3).put(&format!("the rarest: {few} with {rarest}"), theme.muted);
+    }
+    1.min(area.height)
+}
+
 /// Bytes between racks, a row for who sends and a column for who gets.
 fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     let (theme, flows) = (scene.theme, scene.fleet.flows());
@@ -133,9 +167,10 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
         (0..racks.len()).map(|rack| name(rack).chars().count()).max().unwrap_or(0).clamp(6, 14) as u16;
     let columns = usize::from(area.width.saturating_sub(label + 3) / CELL).min(racks.len());
     let first = scene.ui.swarm.index.min(racks.len().saturating_sub(1));
+    let left = scene.ui.swarm_left.min(racks.len().saturating_sub(columns));
     let mut pen = scene.pen(buffer, area, 1);
     pen.skip(label);
-    for rack in 0..columns {
+    for rack in left..left + columns {
         pen.right(CELL, name(rack), theme.muted);
     }
     let (rows, largest) = (usize::from(area.height.saturating_sub(2)), flows.largest());
@@ -144,12 +179,13 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
     for (line, from) in senders.take(rows).enumerate() {
         let mut pen = scene.pen(buffer, area, line as u16 + 2);
         pen.left(label, name(from), theme.muted);
-        (0..columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
+        (left..left + columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
     }
     if columns < racks.len() {
-        scene
-            .pen(buffer, area, 0)
-            .end_with(&[(format!("{columns} of {} racks", racks.len()).into(), theme.muted)]);
+        let keys = [Action::Left, Action::Right].map(|action| scene.keymap.key(action)).join(" ");
+        let seen = format!(" {} to {} of {} racks", left + 1, left + columns, racks.len());
+        let mut pen = scene.pen(buffer, area, 0);
+        pen.skip(40).end_with(&[(keys.into(), theme.key), (seen.into(), theme.muted)]);
     }
 }
 

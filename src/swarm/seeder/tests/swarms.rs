@@ -140,12 +140,7 @@ async fn eight_engines_get_every_byte_and_the_seeder_sends_little_more_than_a_co
         }
         let copies = copies(&seeder, &stage);
         assert!((1.0..1.1).contains(&copies), "{copies} copies at {rate:?}");
-        within(async {
-            while !seeder.progress().may_leave {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        needed_no_longer(&seeder).await;
         let received: u64 = hosts.iter().map(Host::fed_bytes).sum();
         assert_eq!(received, seeder.progress().sent);
         within(seeder.stop()).await;

@@ -1,0 +1,85 @@
+use crate::deploy::{Mark, StateName};
+
+use super::HostRecord;
+
+/// How much a host needs a person, those that need one most first: the order of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It failed.
+    Failed,
+    /// It is on its way, and stalled, silent or slow.
+    Trouble,
+    /// It is on its way.
+    Moving,
+    /// It waits for its turn.
+    Queued,
+    /// It was cancelled or skipped.
+    LeftOut,
+    /// It has the release.
+    Staged,
+    /// It runs the release, or an errand on it is done.
+    Active,
+}
+
+impl Rank {
+    /// All ranks, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Failed, Self::Trouble, Self::Moving, Self::Queued, Self::LeftOut, Self::Staged, Self::Active];
+}
+
+/// What is looked at of every host each second, packed: ten thousand of these are a short walk, ten thousand records of
+/// some kilobytes are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// How much it needs a person.
+    pub rank: Rank,
+    /// Whether pieces come in.
+    pub fetching: bool,
+    /// Share of the artifact that is on the host, in thousandths.
+    pub share: u16,
+    /// Mean rate of the last seconds in bytes a second; 0 if it fetches nothing or is stalled.
+    pub rate: u32,
+    /// Bytes that it has still to fetch.
+    pub(super) left: u64,
+    /// When it falls silent if nothing is heard of it, milliseconds since the epoch.
+    pub(super) silent_at: u64,
+}
+
+impl Glance {
+    pub(super) fn of(host: &HostRecord, packed: u64) -> Self {
+        let name = host.name();
+        let fetching = name == StateName::Fetching;
+        let moves = fetching && !host.is_marked(Mark::Stalled);
+        Self {
+            rank: rank(host),
+            fetching,
+            share: (host.share() * 1000.0) as u16,
+            rate: if moves { host.recent_rate() as u32 } else { 0 },
+            left: if will_fetch(name) { packed.max(host.to_fetch).saturating_sub(host.fetched) } else { 0 },
+            silent_at: host.silent_at().unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn rank(host: &HostRecord) -> Rank {
+    match host.name() {
+        StateName::Failed => Rank::Failed,
+        _ if host.needs_eyes() => Rank::Trouble,
+        StateName::Queued => Rank::Queued,
+        StateName::Cancelled | StateName::Skipped => Rank::LeftOut,
+        StateName::Staged => Rank::Staged,
+        StateName::Active | StateName::Done => Rank::Active,
+        _ => Rank::Moving,
+    }
+}
+
+fn will_fetch(state: StateName) -> bool {
+    matches!(
+        state,
+        StateName::Queued
+            | StateName::Connecting
+            | StateName::Launching
+            | StateName::Checking
+            | StateName::Fetching
+    )
+}
