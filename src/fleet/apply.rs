@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::control::{HostId, LogLevel, LogSource};
+use crate::control::{HostId, LogLevel, LogSource, Phase};
 use crate::deploy::{
     Body, Event, HostInfo, HostProgress, HostState, LogLine, Mark, Plan, StateName, Summary,
 };
@@ -308,7 +308,9 @@ impl FleetState {
     fn credit(&mut self, index: usize) {
         let packed = self.packed_bytes();
         let Some(host) = self.hosts.get_mut(index) else { return };
-        let whole = host.share() >= 1.0 && host.name() != StateName::Fetching;
+        // Whoever failed after it was staged has all, also if it was there before this attempt.
+        let staged = host.failure().is_some_and(|failure| failure.phase == Phase::Activating);
+        let whole = staged || host.share() >= 1.0 && host.name() != StateName::Fetching;
         let new = if whole { packed } else { host.fetched.min(packed) };
         let old = std::mem::replace(&mut host.credit, new);
         let shift = |sum: &mut u64| *sum = (*sum + new).saturating_sub(old);
