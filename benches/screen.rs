@@ -45,8 +45,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let costs = measure(&before, &seconds, START + moment * 1000, key)?;
             let frame = costs.drawn / costs.pictures;
             println!(
-                "{hosts:>6} hosts, view {key}: {frame:>8.1?} a frame, {:>6.1?} an event, {:>8.1?} upkeep a second, \
+                "{hosts:>6} hosts, {:>6} events a second, view {key}: {frame:>8.1?} a frame, {:>6.1?} an event, {:>8.1?} upkeep a second, \
                  {:>5.1} KiB/s busy, {:>4.1} at rest, a key is answered in {:>5.1?}",
+                u64::from(costs.events) / SECONDS,
                 costs.taken / costs.events.max(1),
                 costs.upkeep / SECONDS as u32,
                 costs.busy_bytes as f64 / SECONDS as f64 / 1024.0,

@@ -18,7 +18,7 @@ const LABEL: usize = 12;
 /// Columns of a bar in a cell that has room for one.
 const BAR: u16 = 10;
 /// And of its percent and what stands between.
-const BAR_AND_SHARE: usize = BAR as usize + 7;
+const BAR_AND_SHARE: usize = BAR as usize + 8;
 
 /// Where hosts are: rack by rack, each in order of the inventory, one or more to a cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -241,7 +241,7 @@ fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, plan: &Plan, cell: &Cell, glance: 
     let share = f64::from(glance.share) / 1000.0;
     pen.skip(1).bar(BAR, share, theme.rank(glance.rank), theme.faint);
     if share > 0.0 {
-        pen.right(5, &format!("{:.0} %", (share * 100.0).floor()), theme.muted);
+        pen.right(6, &format!("{:.0} %", (share * 100.0).floor()), theme.muted);
     }
 }
 

@@ -136,8 +136,11 @@ impl<'a> Pen<'a> {
         // One host of ten thousand is seen, too.
         let failed = columns(stack.failed).max(u16::from(stack.failed > 0.0)).min(width);
         let room = width - failed;
-        let done = columns(stack.done).min(room);
-        let moved = ((stack.moved.clamp(0.0, 1.0) * f64::from(width) * 2.0).floor() as u16).min(room * 2);
+        // Where nothing is to come, rounding leaves no gap.
+        let all = |share: f64| share + stack.failed > 1.0 - 1e-9;
+        let done = if all(stack.done) { room } else { columns(stack.done).min(room) };
+        let moved = (stack.moved.clamp(0.0, 1.0) * f64::from(width) * 2.0).floor() as u16;
+        let moved = if all(stack.moved) { room * 2 } else { moved.min(room * 2) };
         let Symbols { full, half, rest, broken, .. } = *self.symbols;
         for column in 0..width {
             match moved.saturating_sub(column * 2) {
@@ -183,8 +186,26 @@ impl<'a> Pen<'a> {
             return;
         }
         let text = self.symbols.plain(text);
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.write_ascii(&text, room, style);
+        }
         let text = fit(&text, usize::from(room), self.symbols.ellipsis);
         let (x, _) = self.buffer.set_stringn(self.x, self.y, &text, usize::from(room), style);
+        self.x = x;
+    }
+
+    /// Most text has a byte to a column: nothing of it has to be measured.
+    fn write_ascii(&mut self, text: &str, room: u16, style: Style) {
+        let fits = text.len() <= usize::from(room);
+        let ellipsis = if fits { "" } else { self.symbols.ellipsis };
+        let shown = if fits { text.len() } else { usize::from(room).saturating_sub(ellipsis.width()) };
+        for byte in &text.as_bytes()[..shown] {
+            if let Some(cell) = self.buffer.cell_mut((self.x, self.y)) {
+                cell.set_char(char::from(*byte)).set_style(style);
+            }
+            self.x += 1;
+        }
+        let (x, _) = self.buffer.set_stringn(self.x, self.y, ellipsis, usize::from(room), style);
         self.x = x;
     }
 }
@@ -221,6 +242,18 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// At most so many lines; the last is followed by the rest, to be cut where the screen ends.
+pub(super) fn clip(lines: &[String], most: usize) -> Vec<String> {
+    match lines.get(most..).filter(|rest| !rest.is_empty()) {
+        Some(_) if most > 0 => {
+            let (shown, rest) = lines.split_at(most - 1);
+            shown.iter().cloned().chain([rest.join(" ")]).collect()
+        }
+        Some(_) => Vec::new(),
+        None => lines.to_vec(),
+    }
 }
 
 /// Text in at most so many columns, with an ellipsis where it was cut; control characters become blanks.
@@ -303,6 +336,8 @@ mod tests {
         assert_eq!(stack(0.25, 0.45, 0.0), "━━━╾────");
         assert_eq!(stack(0.5, 0.9, 0.0001), "━━━━━━━╍");
         assert_eq!(stack(0.0, 0.0, 1.0), "╍╍╍╍╍╍╍╍");
+        assert_eq!(stack(11.0 / 12.0, 11.0 / 12.0, 1.0 / 12.0), "━━━━━━━╍");
+        assert_eq!(stack(0.0, 0.8, 0.2), "━━━━━━━╍");
     }
 
     #[test]
