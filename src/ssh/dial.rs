@@ -20,6 +20,7 @@ use super::jump::{Jumps, Lease};
 use super::keys::KeyStore;
 use super::known_hosts::KnownHosts;
 use super::learn::Learner;
+use super::prompt::Prompt;
 use super::proxy::CommandStream;
 use super::resolve::{Resolver, Route, Via, join_port};
 
@@ -212,7 +213,7 @@ impl Dialer {
             Via::Direct => {
                 places.0.extend(self.place().await);
                 let (stream, address) = self.tcp(route, places).await?;
-                Ok((Box::new(stream), address.to_string(), None))
+                Ok((Box::new(Prompt(stream)), address.to_string(), None))
             }
             Via::Command(command) => {
                 places.0.extend(self.place().await);

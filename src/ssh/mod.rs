@@ -24,6 +24,7 @@ mod openssh_config;
 mod pace;
 mod password;
 mod process;
+mod prompt;
 mod proxy;
 mod queue;
 mod resolve;

@@ -104,11 +104,12 @@ fn killed(point: &str) -> Table {
     let run = scene.at(point);
     run.signal(Signal::KILL);
     drop(run);
-    // One may be stopped, so that the others wait for it.
     for host in scene.fleet.hosts() {
         hosts::strike(host, Signal::CONT);
     }
-    let killed = Instant::now();
+    // One was stopped, so that the others wait for it: its lease begins when it hears the end, later than those of the others.
+    let later = if point == "staged" { Duration::from_secs(3) } else { Duration::ZERO };
+    let killed = Instant::now() + later;
     let payload = scene.operator.path("app");
     let gone = clean_within_lease(&scene.fleet, killed);
     let half = each(&scene.fleet, |host| hosts::nothing_half(host, &payload));

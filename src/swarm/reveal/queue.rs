@@ -12,6 +12,10 @@ pub const MAX_FEEDS: usize = 256;
 /// The least pieces that are revealed to a host and not yet there: one travels while the next is asked for.
 pub const WINDOW: usize = 2;
 
+/// The least for a host that has nobody but the seeder: what it is shown is kept from nobody. 2 MiB of the usual pieces, as
+/// much as a channel of sshd takes ahead, so that a relay on the way that holds small packets back costs no time.
+const ALONE_WINDOW: usize = 32;
+
 /// The most pieces revealed to a host and not yet there.
 const MAX_WINDOW: usize = 256;
 
@@ -35,9 +39,10 @@ const REST: f64 = 0.1;
 const LEAST_REST: Duration = Duration::from_secs(1);
 
 /// Pieces to have revealed and outstanding at a host so that its path from the seeder never runs dry: `rate` in bytes a
-/// second and the path's unloaded round trip in seconds, as seen so far. Twice the product, so that the rate can grow.
+/// second and the path's unloaded round trip in seconds, as seen so far. A piece is out for two round trips, that of its HAVE
+/// and request and that of its last block and the host's HAVE; twice that, so that the rate can double.
 pub fn window(rate: f64, round_trip: f64, piece_length: u32) -> usize {
-    let pieces = 2.0 * rate * round_trip / f64::from(piece_length.max(1));
+    let pieces = 4.0 * rate * round_trip / f64::from(piece_length.max(1));
     if pieces.is_finite() { (pieces.ceil() as usize + 1).clamp(WINDOW, MAX_WINDOW) } else { WINDOW }
 }
 
@@ -290,7 +295,8 @@ impl Reveal {
 
     fn choose(&mut self, id: HostId, now: Duration) -> Option<u32> {
         let host = self.hosts.get_mut(&id)?;
-        let wants = |feed: &&mut Feed| feed.is_fed() && feed.lent.len() < feed.window;
+        let least = if host.alone { ALONE_WINDOW } else { WINDOW };
+        let wants = |feed: &&mut Feed| feed.is_fed() && feed.lent.len() < feed.window.max(least);
         let Some(feed) = host.feed.as_mut().filter(wants) else {
             self.budget.pass(id);
             return None;

@@ -36,13 +36,13 @@ const TURN: u32 = 64 << 10;
 const AROUND: usize = PIECE_HEADER + 18 + 37;
 
 /// How often a host's rate and window are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A host that says nothing for so long after its handshake has nothing.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Looks after which a round trip is forgotten, so that a path that became longer is noticed.
-const MEMORY: u32 = 20;
+const MEMORY: u32 = 40;
 
 /// A word to the host when nothing else was said.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);

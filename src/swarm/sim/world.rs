@@ -21,7 +21,7 @@ const BEGUN: u32 = 12 << 20;
 const TICK: Time = 100_000_000;
 
 /// How often the seeder looks at rates and windows.
-const LOOK: Time = 500_000_000;
+const LOOK: Time = 250_000_000;
 
 /// Who takes part, over what links.
 #[derive(Debug, Clone)]
