@@ -512,6 +512,7 @@ impl Sim {
             activation: None,
             left_behind: Vec::new(),
             unchecked: Vec::new(),
+            shut: None,
         }
     }
 }

@@ -275,7 +275,10 @@ pub(super) async fn activate(place: Place, activation: Activation) -> Result<(),
     if let Err(mut failure) = hook(&place, &tag, "after_activate", line).await {
         if let Some(before) = previous.filter(|before| rollback_on_failure && *before != tag) {
             failure.message += &match place.switch(&before).await {
-                Ok(_) => format!("; switched back to {before}"),
+                Ok(_) => {
+                    let _ = place.news.send(Report::SwitchedBack { tag: before.clone() }).await;
+                    format!("; switched back to {before}")
+                }
                 Err(error) => format!("; cannot switch back to {before}: {}", error.message),
             };
         }

@@ -107,6 +107,10 @@ pub(super) async fn carry_out(
     if let Some(file) = &setup.deploy.report {
         check_report(file)?;
     }
+    if setup.face.output(at_terminal()) == Output::Tui && !at_terminal() {
+        let why = "--output tui needs a terminal, and there is none here: --output plain needs none";
+        return Err(AppError::Config(why.to_owned()));
+    }
     let run = plan.run.clone();
     let journal = Journal::create(&paths.runs(), &plan.shown(), meta(&plan, setup, demo))?;
     trace_to(journal.trace()?, setup.face.verbose);

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Setup;
 use crate::control::{HookLine, HostId, RunId};
 use crate::deploy::{BarrierRules, DeployPlan, OpenPlan};
-use crate::inventory::{AfterFailure, Canary, Expr, HostKeys, Unpack};
+use crate::inventory::{AfterFailure, Canary, HostKeys, Unpack, matching};
 use crate::journal;
 use crate::paths::Paths;
 use crate::payload::{self, PackOptions};
@@ -56,7 +56,7 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
             scratch: occasion.cache.clone(),
         }),
         pack: PackOptions { bases, ..pack_options(setup, occasion.cache)? },
-        barrier: barrier(setup),
+        barrier: barrier(setup)?,
         before: line(&hooks.before_activate),
         after: line(&hooks.after_activate),
         rollback_on_failure: hooks.on_after_failure == AfterFailure::Rollback,
@@ -101,26 +101,33 @@ fn pack_options(setup: &Setup, cache_dir: PathBuf) -> Result<PackOptions, AppErr
     })
 }
 
-fn barrier(setup: &Setup) -> BarrierRules {
+fn barrier(setup: &Setup) -> Result<BarrierRules, AppError> {
     let options = &setup.deploy;
-    let hosts = (0..).map(HostId).zip(&setup.hosts);
-    let canary = match &options.canary {
+    let hosts = setup.hosts.len();
+    let canary: Vec<usize> = match &options.canary {
         None => Vec::new(),
-        Some(Canary::Count(count)) => hosts.take(*count as usize).map(|(id, _)| id).collect(),
-        Some(Canary::Hosts(text)) => match Expr::parse(text) {
-            Ok(expression) => hosts.filter(|(_, host)| expression.matches(host)).map(|(id, _)| id).collect(),
-            // It was read once before, when the options were.
-            Err(_) => Vec::new(),
-        },
+        Some(Canary::Count(count)) => (0..hosts.min(*count as usize)).collect(),
+        Some(Canary::Hosts(text)) => {
+            let found = matching(&setup.hosts, "--canary", text)
+                .map_err(|error| AppError::Config(error.to_string()))?;
+            // Without canaries all hosts would go live at once, which is what was to be avoided.
+            if found.is_empty() {
+                return Err(AppError::Config(format!(
+                    "--canary {text} names none of the {hosts} hosts selected"
+                )));
+            }
+            found
+        }
     };
-    BarrierRules {
+    let canary = canary.into_iter().map(|place| HostId(place as u32)).collect();
+    Ok(BarrierRules {
         activate: options.activate,
         hold: options.hold,
         quorum: (options.quorum.0 < 100).then_some(options.quorum),
         batch: options.batch,
         max_fail: options.max_fail,
         canary,
-    }
+    })
 }
 
 /// `user@machine` of whoever runs this, for locks.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::cli::{Cli, RollbackArgs, Setup, Surroundings};
@@ -33,6 +33,9 @@ pub(super) async fn rollback(
             "no host knows what was current before: name the release to go back to, `murder releases` lists them".to_owned(),
         ));
     };
+    if !listed(&fleet).any(|(_, releases)| releases.iter().any(|release| release.tag == tag)) {
+        return Err(AppError::Config(format!("no host has {tag}: {}", there(&fleet))));
+    }
     let odd = oddities(&fleet, &tag, args.tag.is_none());
     if yes {
         if !odd.is_empty() {
@@ -97,6 +100,16 @@ fn most_before(fleet: &FleetState) -> Option<String> {
         *counts.entry(tag).or_default() += 1;
     }
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(tag, _)| tag.to_owned())
+}
+
+/// The releases that could be meant.
+fn there(fleet: &FleetState) -> String {
+    let tags: BTreeSet<&str> =
+        listed(fleet).flat_map(|(_, releases)| releases.iter().map(|release| release.tag.as_str())).collect();
+    if tags.is_empty() {
+        return "there is no release on any of them".to_owned();
+    }
+    format!("there are {}", tags.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Hosts that will not go back as the others do, a line for each reason; empty if there are none.

@@ -52,6 +52,11 @@ pub enum Report {
     },
     /// The hook before activation passed, or there is none.
     Ready,
+    /// The hook after it failed, and the link points at the release before again.
+    SwitchedBack {
+        /// That release.
+        tag: String,
+    },
     /// The link points at the tag.
     Activated {
         /// Milliseconds since the epoch, by the host's clock.

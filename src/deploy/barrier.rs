@@ -54,11 +54,13 @@ impl Stage {
 pub(super) struct Barrier {
     rules: BarrierRules,
     stage: Stage,
+    /// The batch that was told to switch last.
+    batch: Vec<HostId>,
 }
 
 impl Barrier {
     pub(super) fn new(rules: BarrierRules) -> Self {
-        Self { stage: Stage::first(&rules), rules }
+        Self { stage: Stage::first(&rules), rules, batch: Vec::new() }
     }
 
     /// It lets hosts through.
@@ -85,13 +87,20 @@ impl Barrier {
     pub(super) fn force(&mut self) {
         if self.rules.activate && !matches!(self.stage, Stage::Switching | Stage::Open) {
             self.stage = Stage::Preparing;
+            self.batch.clear();
         }
+    }
+
+    /// The run ends: nobody goes through any more.
+    pub(super) fn close(&mut self) {
+        self.stage = Stage::Shut { reason: "the run was stopped".to_owned() };
     }
 
     /// Failed hosts are tried again: what was shut may open after all, canaries first.
     pub(super) fn reconsider(&mut self) {
         if self.shut().is_some() {
             self.stage = Stage::first(&self.rules);
+            self.batch.clear();
         }
     }
 
@@ -194,6 +203,14 @@ impl Barrier {
         if counts.switching() > 0 {
             return Vec::new();
         }
+        let failed =
+            |id: &&HostId| matches!(hosts.get(id.index()).map(|entry| &entry.host.way), Some(Way::Failed(_)));
+        let lost = self.batch.iter().filter(failed).count();
+        if self.rules.batch.is_some() && lost > 0 && counts.ready() > 0 {
+            let reason = format!("{lost} of a batch of {} failed", self.batch.len());
+            self.stage = Stage::Shut { reason };
+            return Vec::new();
+        }
         let size = self.rules.batch.map_or(usize::MAX, |batch| batch.rounded_up(hosts.len()).max(1));
         let batch: Vec<_> = ids(hosts, |way| matches!(way, Way::Activating(Activation::Ready)))
             .take(size)
@@ -202,6 +219,7 @@ impl Barrier {
         if batch.is_empty() {
             self.stage = Stage::Open;
         }
+        self.batch = batch.iter().map(|(id, _)| *id).collect();
         batch
     }
 }

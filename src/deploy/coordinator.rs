@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use crate::control::{
     Failure, FailureKind, HostId, LogLevel, LogSource, Neighbour, Phase, Report, RunId, SAME_DEST,
 };
+use crate::exit;
 
 use super::barrier::{Barrier, BarrierRules};
 use super::command::Command;
 use super::counts::Counts;
-use super::entry::{Entry, Parting};
+use super::entry::{Entry, Leave, Parting};
 use super::errand::Errand;
 use super::event::{BarrierState, Body, HostState, LogLine, Mark, RunInfo, Summary};
 use super::host::{Effect, Input, Rules, Way};
@@ -134,7 +135,10 @@ pub(super) struct Coordinator {
     pub(super) gate_open: bool,
     pub(super) stopping: bool,
     pub(super) finished: bool,
-    pub(super) resting: bool,
+    /// Since when all rests, if so.
+    pub(super) rested_at: Option<u64>,
+    /// Milliseconds of earlier rests.
+    idle: u64,
     /// The end was asked for while hosts were on their way.
     pub(super) stopped_early: bool,
     /// Exit code of an end that is no host's fault.
@@ -148,6 +152,7 @@ pub(super) struct Coordinator {
     pub(super) orders: Vec<Order>,
     next_queued: usize,
     barrier_shown: Option<BarrierState>,
+    shut_told: bool,
 }
 
 impl Coordinator {
@@ -167,7 +172,8 @@ impl Coordinator {
             gate_open: false,
             stopping: false,
             finished: false,
-            resting: false,
+            rested_at: None,
+            idle: 0,
             stopped_early: false,
             broken: None,
             seen: SeenRates::new(&book),
@@ -177,6 +183,7 @@ impl Coordinator {
             orders: Vec::new(),
             next_queued: 0,
             barrier_shown: None,
+            shut_told: false,
             book,
         }
     }
@@ -277,8 +284,12 @@ impl Coordinator {
             self.stopped_early = true;
             self.orders.push(Order::Emit(Body::Stopping { reason: reason.to_owned() }));
         }
+        self.barrier.close();
         for id in self.ids() {
-            self.step(id, Input::Cancel);
+            // What is staged stays so, and can be activated later.
+            if !matches!(self.hosts[id.index()].host.way, Way::Staged { .. }) {
+                self.step(id, Input::Cancel);
+            }
         }
         self.settle();
     }
@@ -293,11 +304,33 @@ impl Coordinator {
         self.settle();
     }
 
+    /// The run ends at once: of hosts that still have a worker nobody knows whether they are clean.
+    pub(super) fn abandon(&mut self) {
+        self.broken = Some(exit::ABORTED);
+        for entry in self.hosts.iter_mut().filter(|entry| entry.worker) {
+            entry.leave = Leave::Unknown(
+                "ended at once, without its goodbye; an agent ends itself within 60 s".to_owned(),
+            );
+        }
+    }
+
+    /// The run goes on after a rest.
+    pub(super) fn wake(&mut self) {
+        if let Some(since) = self.rested_at.take() {
+            self.idle += self.now.saturating_sub(since);
+        }
+    }
+
+    /// Milliseconds since the start, but for rests.
+    pub(super) fn elapsed(&self) -> u64 {
+        self.rested_at.unwrap_or(self.now).saturating_sub(self.started + self.idle)
+    }
+
     fn retry(&mut self, ids: &[HostId]) {
         if self.stopping {
             return;
         }
-        self.resting = false;
+        self.wake();
         self.barrier.reconsider();
         for id in ids {
             if self.hosts.get(id.index()).is_some_and(|entry| entry.worker && entry.swept) {

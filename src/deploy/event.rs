@@ -458,6 +458,9 @@ pub struct Summary {
     pub failed: u32,
     /// Hosts cancelled or skipped.
     pub cancelled: u32,
+    /// Why nothing more is activated, if a canary, a batch or `--max-fail` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shut: Option<String>,
     /// The transfer.
     pub swarm: SwarmSummary,
     /// Failures with the same kind and message, largest first.

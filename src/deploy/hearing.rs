@@ -34,6 +34,10 @@ impl Coordinator {
                 self.switched(id, previous);
                 self.step(id, Input::Activated);
             }
+            Report::SwitchedBack { tag } => {
+                self.hosts[id.index()].switched_at = None;
+                self.orders.push(Order::Emit(Body::RolledBack { host: id, tag }));
+            }
             Report::Settled => self.step(id, Input::Settled),
             Report::Failed(failure) => self.failed(id, failure),
             report @ Report::Probed { .. } if self.book.errand.is_some() => self.answered(id, report),

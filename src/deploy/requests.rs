@@ -17,6 +17,9 @@ use super::worker::Do;
 /// Bytes of a part in one line: 60,000 in base64, below [`crate::control::MAX_LINE`].
 const CHUNK: usize = 45_000;
 
+/// Bytes that a check wants free where nobody said how much is to be shipped: on a full disk not even the lock can be written.
+const LEAST_ROOM: u64 = 512 << 10;
+
 /// What agents are asked, made from the plan and the packed payload.
 pub(super) struct Requests {
     metainfo: Arc<Vec<Request>>,
@@ -137,7 +140,7 @@ impl Requests {
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
         let host = plan.hosts.get(id.index());
         let read_only = plan.errand.is_some_and(Errand::is_read_only);
-        let room = if let Some(Errand::Check { bytes }) = plan.errand { bytes } else { 0 };
+        let room = if let Some(Errand::Check { bytes }) = plan.errand { bytes.max(LEAST_ROOM) } else { 0 };
         Begin {
             v: VERSION,
             run: plan.run.clone(),

@@ -26,7 +26,7 @@ impl Coordinator {
         }
         let batch = self.book.barrier.batch;
         self.barrier = Barrier::new(BarrierRules { activate: true, batch, ..BarrierRules::default() });
-        self.resting = false;
+        self.wake();
         for id in back {
             let entry = &mut self.hosts[id.index()];
             entry.back.clone_from(&entry.previous);

@@ -389,6 +389,9 @@ impl Run {
                 format!("the open swarm is closed: {} went to its clients", format_bytes(open.sent()));
             self.emit(Body::Log(LogLine { host: None, level, source, message })).await;
         }
+        if self.aborted {
+            self.coordinator.abandon();
+        }
         let summary = self.coordinator.summary();
         if summary.exit == exit::OK
             && let Some(packed) = &self.artifact

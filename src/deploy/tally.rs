@@ -14,7 +14,7 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
     Summary {
         run: run.book.run.clone(),
         exit: exit_code(run),
-        seconds: seconds(run.now.saturating_sub(run.started)),
+        seconds: seconds(run.elapsed()),
         active: counts.active(),
         done: counts.done(),
         staged: counts.staged() + counts.back(),
@@ -25,6 +25,7 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         activation: activation(run),
         left_behind: left_behind(run),
         unchecked: unchecked(run),
+        shut: run.barrier.shut().filter(|_| !run.stopping).map(str::to_owned),
     }
 }
 

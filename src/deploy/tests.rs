@@ -26,6 +26,8 @@ struct World {
     starved: HashSet<u32>,
     /// Hosts that never answer once they are logged in.
     mute: HashSet<u32>,
+    /// Hosts whose hook after activation fails.
+    after: HashSet<u32>,
     /// Hosts whose agents do not say goodbye.
     silent: HashSet<u32>,
     /// How logging in once more ends, where it does not end well.
@@ -68,6 +70,7 @@ impl World {
             faults: HashMap::new(),
             starved: HashSet::new(),
             mute: HashSet::new(),
+            after: HashSet::new(),
             silent: HashSet::new(),
             sweeps: HashMap::new(),
             present: HashMap::new(),
@@ -165,6 +168,10 @@ impl World {
             }
             Order::Switch(host) => {
                 self.say(host, Word::Said(Report::Activated { at_ms: 0, previous: None }));
+                if self.after.contains(&host.0) {
+                    let failure = Failure::new(Phase::Activating, FailureKind::Hook, "as told");
+                    return self.say(host, Word::Failed(failure));
+                }
                 self.say(host, Word::Said(Report::Settled));
             }
             Order::Leave { host, .. } => {
@@ -274,7 +281,7 @@ fn a_dial_that_fails_is_tried_again_after_a_while() {
 fn a_run_that_lingers_rests_and_a_retry_completes_it() {
     let mut world = World::with(4, activating(), 1, true).fault(2, Phase::Fetching, FailureKind::Stalled);
     world.deploy();
-    assert!(world.run.resting && !world.run.finished);
+    assert!(world.run.rested_at.is_some() && !world.run.finished);
     assert_eq!(world.summary().exit, 6);
     world.faults.clear();
     world.run.command(Command::RetryFailed);
@@ -288,13 +295,13 @@ fn a_run_that_lingers_rests_and_a_retry_completes_it() {
 }
 
 #[test]
-fn stopping_cancels_what_is_on_its_way_and_is_never_a_success() {
+fn stopping_cancels_what_is_on_its_way_leaves_what_is_staged_and_is_never_a_success() {
     let mut world = World::new(3, activating());
     world.starved.insert(1);
     world.deploy();
     world.run.command(Command::Stop);
     world.run_dry();
-    assert_eq!(world.states(), [StateName::Cancelled; 3]);
+    assert_eq!(world.states(), [StateName::Staged, StateName::Cancelled, StateName::Staged]);
     assert!(world.run.finished);
     assert_eq!(world.summary().exit, 7);
 }

@@ -92,6 +92,7 @@ fn summary() -> Box<Summary> {
         activation: None,
         left_behind: Vec::new(),
         unchecked: Vec::new(),
+        shut: None,
     })
 }
 

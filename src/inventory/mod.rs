@@ -29,7 +29,7 @@ pub use kinds::{
 pub use model::{DEFAULT_HOOK_TIMEOUT, Hooks, Host, Inventory};
 pub use options::Options;
 pub use range::{MAX_EXPANSION, expand};
-pub use select::{SelectError, select};
+pub use select::{SelectError, matching, select};
 pub use values::{
     AfterFailure, Amount, Canary, ColorChoice, HostKeys, Notify, Output, Percent, PortRange, Theme,
     Transport, Unpack,

@@ -24,6 +24,12 @@ pub fn select(hosts: &[Host], limit: Option<&str>, exclude: Option<&str>) -> Res
     Ok(hosts.iter().filter(chosen).cloned().collect())
 }
 
+/// The places of the hosts that match an expression which the option `name` gave, by the rules of [`select`].
+pub fn matching(hosts: &[Host], name: &str, text: &str) -> Result<Vec<usize>, SelectError> {
+    let expr = read(name, text, hosts)?;
+    Ok(hosts.iter().enumerate().filter(|(_, host)| expr.matches(host)).map(|(place, _)| place).collect())
+}
+
 fn read(name: &str, text: &str, hosts: &[Host]) -> Result<Expr, SelectError> {
     let place = |mistake| Box::new(TextError::in_argument(name, text, 0, mistake));
     let expr = Expr::parse(text).map_err(|mistake| SelectError::Syntax(place(mistake)))?;

@@ -140,6 +140,9 @@ pub struct Outcome {
     pub exit: u8,
     /// Since the start of the run.
     pub seconds: f64,
+    /// Hosts on which an errand was done.
+    #[serde(default)]
+    pub done: u32,
     /// Hosts active.
     pub active: u32,
     /// Hosts staged and not active.
@@ -159,6 +162,7 @@ impl Outcome {
             exit: summary.exit,
             seconds: summary.seconds,
             active: summary.active,
+            done: summary.done,
             staged: summary.staged,
             failed: summary.failed,
             cancelled: summary.cancelled,

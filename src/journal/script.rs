@@ -191,6 +191,7 @@ pub(crate) fn summary(exit: u8, active: u32, staged: u32, failed: u32, cancelled
         activation: None,
         left_behind: Vec::new(),
         unchecked: Vec::new(),
+        shut: None,
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn throughput(run: &RunReport) -> String {
     let hosts = run.throughput.smoothed((seconds / 300.0).max(1.0));
     let seeder = run.seeder.smoothed(hosts.step());
     let top = nice_top(hosts.peak().max(seeder.peak()));
-    let x = |at: f64| LEFT + at / seconds * (WIDTH - LEFT - RIGHT);
+    // The last bucket may go on beyond the end.
+    let x = |at: f64| LEFT + at.min(seconds) / seconds * (WIDTH - LEFT - RIGHT);
     let y = |rate: f64| 8.0 + (1.0 - rate / top) * HEIGHT;
     let mut svg = open(HEIGHT + 8.0 + FOOT, "Bytes a second over time");
     for step in 0..=4 {
@@ -53,7 +54,7 @@ pub(super) fn throughput(run: &RunReport) -> String {
     time_axis(&mut svg, seconds, 8.0 + HEIGHT, x);
     let floor = y(0.0);
     if let Some(path) = steps(&hosts, x, y) {
-        let end = x((hosts.points().count() as f64 * hosts.step()).min(seconds));
+        let end = x(hosts.points().count() as f64 * hosts.step());
         let _ = writeln!(
             svg,
             r#"<path class="area" d="M{:.1} {floor:.1} L{path} L{end:.1} {floor:.1} Z"/>"#,

@@ -46,6 +46,7 @@ fn so_far(fleet: &FleetState) -> Option<Summary> {
         activation: activation(fleet),
         left_behind: Vec::new(),
         unchecked: Vec::new(),
+        shut: None,
     })
 }
 

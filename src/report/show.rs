@@ -76,6 +76,7 @@ fn result(run: &Run) -> (Ink, String, String) {
         RunState::Running(Some(outcome)) | RunState::Ended(outcome) => outcome,
     };
     let counts: Vec<String> = [
+        (outcome.done, "done"),
         (outcome.active, "active"),
         (outcome.staged, "staged"),
         (outcome.failed, "failed"),

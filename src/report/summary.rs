@@ -90,6 +90,7 @@ impl Text<'_> {
         }
         self.counts();
         self.right_now();
+        self.shut();
         self.rolled_back();
         self.recovered();
         self.time();
@@ -143,6 +144,14 @@ impl Text<'_> {
         self.fact("right now", &text);
     }
 
+    /// Why the rest was not activated.
+    fn shut(&mut self) {
+        if let Some(reason) = &self.outcome.shut {
+            let text = format!("nothing more was activated: {reason}");
+            self.fact("barrier", &text);
+        }
+    }
+
     /// Hosts that were switched back.
     fn rolled_back(&mut self) {
         let mut tags: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
@@ -183,7 +192,9 @@ impl Text<'_> {
             let _ = write!(text, "; transfer {}", seconds(swarm.seconds));
             // Of a transfer that was broken off the comparison would flatter.
             let whole = self.fleet.is_resting() && self.fleet.stopping().is_none();
-            if let Some(least) = swarm.least_seconds.filter(|least| whole && *least > 0.0) {
+            // What was there already did not need the time that it takes to send it.
+            let sent = swarm.reused_bytes == 0;
+            if let Some(least) = swarm.least_seconds.filter(|least| whole && sent && *least > 0.0) {
                 let times = swarm.seconds / least;
                 let _ = write!(text, ", {times:.2} times the least possible ({})", seconds(least));
             }
@@ -345,7 +356,8 @@ impl Text<'_> {
         let rest = (self.fleet.hosts().len() as u32).saturating_sub(active + staged);
         if matches!(command.as_str(), "deploy" | "retry") {
             if staged > 0 {
-                let what = format!("makes it current on the {} staged", hosts(staged));
+                let despite = if self.outcome.shut.is_some() { ", whatever shut the barrier" } else { "" };
+                let what = format!("makes it current on the {} staged{despite}", hosts(staged));
                 steps.push((format!("murder activate {tag}"), what));
             }
             if rest > 0 {

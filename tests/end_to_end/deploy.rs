@@ -151,3 +151,15 @@ fn a_killed_operator_leaves_no_agent_and_its_lock_is_taken_over() {
         assert_clean(&host.dest);
     }
 }
+
+#[test]
+fn a_slip_in_the_canary_is_refused_before_anybody_is_contacted() {
+    let fleet = fleet(3, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    tree::make(&operator.path("app"), 1 << 16);
+    for slip in ["nobody", "ring=nope"] {
+        let end = operator.run(&["deploy", "app", "--canary", slip]).exits(3);
+        assert!(end.stderr.contains(slip.split('=').next().unwrap()), "{}", end.stderr);
+    }
+    assert!(fleet.hosts().iter().all(|host| releases(&host.dest).is_empty()));
+}

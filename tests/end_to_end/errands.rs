@@ -20,6 +20,8 @@ fn check_finds_a_fleet_fit_and_changes_nothing_there() {
         assert_eq!(end.states(&host.name).last().unwrap(), "done");
         assert_eq!(fs::read_dir(&host.dest).map_or(0, Iterator::count), 0, "nothing is made below DEST");
     }
+    let runs = operator.run(&["runs"]).exits(0).text();
+    assert!(runs.contains("4 done (exit 0)"), "{runs}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn failed_hosts_are_mended_and_retried_without_leaving_the_screen() {
 #[test]
 fn leaving_in_the_middle_is_asked_about_and_is_not_a_success() {
     let operator = Operator::new();
-    let fleet = ["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"];
+    let fleet = ["demo", "--fleet", "4", "--size", "32M", "--rate", "256K"];
     let mut terminal = Terminal::run(&operator, &fleet, 100, 30);
     bars_move(&mut terminal);
     let before = terminal.screen();
@@ -97,7 +97,7 @@ fn leaving_in_the_middle_is_asked_about_and_is_not_a_success() {
 fn control_c_stops_cleanly_and_puts_the_terminal_back() {
     let operator = Operator::new();
     let mut terminal =
-        Terminal::run(&operator, &["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"], 100, 30);
+        Terminal::run(&operator, &["demo", "--fleet", "4", "--size", "32M", "--rate", "256K"], 100, 30);
     bars_move(&mut terminal);
     terminal.types("\x03");
     let ended = terminal.ends();
@@ -110,7 +110,7 @@ fn control_c_stops_cleanly_and_puts_the_terminal_back() {
 fn the_screen_follows_the_size_of_its_window() {
     let operator = Operator::new();
     let mut terminal =
-        Terminal::run(&operator, &["demo", "--fleet", "6", "--size", "32M", "--rate", "1M"], 132, 40);
+        Terminal::run(&operator, &["demo", "--fleet", "6", "--size", "32M", "--rate", "256K"], 132, 40);
     terminal.reads("fetching");
     for (columns, rows) in [(80, 24), (40, 12), (20, 5), (200, 60), (132, 40)] {
         terminal.resizes(columns, rows);
@@ -125,7 +125,7 @@ fn the_screen_follows_the_size_of_its_window() {
 #[test]
 fn a_terminal_that_wants_no_colour_gets_none() {
     let operator = Operator::new();
-    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "1M", "--fail", "1"];
+    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "256K", "--fail", "1"];
     for (value, colored) in [("1", false), ("", true)] {
         let mut terminal = Terminal::run_with(&operator, &demo, 100, 30, &[("NO_COLOR", value)]);
         bars_move(&mut terminal);
@@ -138,7 +138,7 @@ fn a_terminal_that_wants_no_colour_gets_none() {
 #[test]
 fn a_locale_without_the_letters_gets_ascii() {
     let operator = Operator::new();
-    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "1M"];
+    let demo = ["demo", "--fleet", "4", "--size", "16M", "--rate", "256K"];
     let mut terminal = Terminal::run_with(&operator, &demo, 100, 30, &[("LANG", "C")]);
     bars_move(&mut terminal);
     let screen = terminal.screen();
@@ -150,7 +150,7 @@ fn a_locale_without_the_letters_gets_ascii() {
 #[test]
 fn a_signal_to_end_stops_cleanly_and_puts_the_terminal_back() {
     let operator = Operator::new();
-    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"];
+    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "256K"];
     let mut terminal = Terminal::run(&operator, &demo, 100, 30);
     bars_move(&mut terminal);
     terminal.signals(Signal::TERM);
@@ -180,7 +180,7 @@ fn a_terminal_that_is_hung_up_takes_no_deployment_with_it() {
 #[test]
 fn a_screen_that_was_suspended_comes_back_and_says_how_long_it_was_away() {
     let operator = Operator::new();
-    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "1M"];
+    let demo = ["demo", "--fleet", "4", "--size", "32M", "--rate", "256K"];
     let mut terminal = Terminal::run(&operator, &demo, 100, 30);
     bars_move(&mut terminal);
     terminal.types("\x1a");

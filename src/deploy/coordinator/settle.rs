@@ -22,6 +22,7 @@ impl Coordinator {
             moves.into_iter().for_each(|(id, input)| self.step(id, input));
         }
         self.show_barrier();
+        self.tell_shut();
         self.dispatch();
         self.rest();
     }
@@ -80,6 +81,15 @@ impl Coordinator {
         }
     }
 
+    fn tell_shut(&mut self) {
+        let reason = self.barrier.shut().filter(|_| !self.stopping).map(str::to_owned);
+        let told = std::mem::replace(&mut self.shut_told, reason.is_some());
+        if let Some(reason) = reason.filter(|_| !told) {
+            let message = format!("nothing more is activated: {reason}");
+            self.log(None, LogLevel::Warn, LogSource::Murder, message);
+        }
+    }
+
     /// Whether nothing moves any more unless the user wants it.
     pub(in crate::deploy) fn all_final(&self) -> bool {
         let staged = if self.barrier.staged_is_final() { self.counts.staged() } else { 0 };
@@ -102,8 +112,8 @@ impl Coordinator {
         if self.hosts.iter().any(|entry| entry.worker) || self.sweep() {
             return;
         }
-        if !self.resting {
-            self.resting = true;
+        if self.rested_at.is_none() {
+            self.rested_at = Some(self.now);
             self.links = Links::new(&self.book.racks, self.book.seed);
             let summary = self.summary();
             self.orders.push(Order::Emit(Body::Resting(Box::new(summary))));

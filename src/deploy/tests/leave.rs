@@ -48,9 +48,9 @@ fn the_run_rests_when_all_were_asked() {
             }
         }
     }
-    assert!(!world.run.resting && !world.run.finished);
+    assert!(world.run.rested_at.is_none() && !world.run.finished);
     world.say(HostId(0), Word::Gone { parting: Parting::Goodbye(vec![]) });
-    assert!(world.run.resting && world.run.finished);
+    assert!(world.run.rested_at.is_some() && world.run.finished);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_retry_ends_the_sweep_of_its_host_and_a_good_attempt_leaves_it_clean() {
     world.silent.insert(0);
     world.sweeps.insert(0, Parting::Silent("cannot reach the host".into()));
     world.deploy();
-    assert!(world.run.resting && !world.run.finished);
+    assert!(world.run.rested_at.is_some() && !world.run.finished);
     assert_eq!(world.summary().unchecked.len(), 1);
     world.faults.clear();
     world.silent.clear();

@@ -65,3 +65,22 @@ fn the_skew_of_an_activation_is_measured_over_all_its_batches() {
     assert!(activation.seconds >= 1.0, "{}", activation.seconds);
     assert_eq!(World::new(1, activating()).summary().activation, None);
 }
+
+#[test]
+fn after_a_failed_batch_nothing_more_is_activated_and_the_run_says_so() {
+    let batch = Some(Amount::Count(2));
+    let rules = BarrierRules { batch, ..activating() };
+    let mut world = World::with(5, rules, 1, true);
+    world.after.insert(1);
+    world.deploy();
+    let failed = world.states().iter().filter(|state| **state == StateName::Failed).count();
+    assert_eq!(failed, 1);
+    assert_eq!(world.states()[2..], [StateName::Staged; 3], "the other batches wait");
+    let summary = world.summary();
+    assert_eq!(summary.shut.as_deref(), Some("1 of a batch of 2 failed"));
+    world.after.clear();
+    world.run.command(Command::RetryFailed);
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Active; 5], "mended, it goes on");
+    assert_eq!(world.summary().shut, None);
+}

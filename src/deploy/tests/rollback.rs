@@ -8,7 +8,7 @@ fn active(hosts: usize, bare: &[u32], barrier: BarrierRules) -> World {
         entry.previous = (!bare.contains(&(index as u32))).then(|| "v1".to_owned());
     }
     assert_eq!(world.states(), vec![StateName::Active; hosts]);
-    assert!(world.run.resting);
+    assert!(world.run.rested_at.is_some());
     world.present = (0..hosts as u32).map(|host| (host, Present::Same)).collect();
     (world.orders, world.events) = (Vec::new(), Vec::new());
     world
@@ -34,7 +34,7 @@ fn hosts_go_back_in_two_phases_and_batch_by_batch() {
     let switched = world.order_of(|order| matches!(order, Order::Switch(_)));
     assert_eq!((before.len(), switched.len()), (4, 4));
     assert!(before.last() < switched.first());
-    assert!(world.run.resting, "agents left again");
+    assert!(world.run.rested_at.is_some(), "agents left again");
     assert_eq!(world.summary().exit, 7, "what was wanted is not active, and nobody failed");
 }
 
