@@ -28,6 +28,10 @@ bench *ARGS:
 snapshots:
     INSTA_UPDATE=always cargo test --locked
 
+# The pictures of the screen in assets/, of a demo with three failing hosts that is run for it.
+pictures:
+    cargo run --locked --example pictures
+
 install:
     cargo install --locked --path .
 

@@ -13,16 +13,15 @@ use murder::journal::Recorded;
 use murder::tui::{Preview, TuiOptions};
 
 /// What the demo is told.
-const DEMO: [&str; 11] =
-    ["demo", "--fleet", "24", "--fail", "3", "--size", "96M", "--rate", "4M", "--output", "quiet"];
+const DEMO: &str = "demo --fleet 24 --fail 3 --retries 0 --size 96M --rate 4M --output quiet";
 /// Name, columns, rows, and the keys that lead there.
 const PICTURES: [(&str, u16, u16, &str); 6] = [
-    ("hosts", 120, 36, ""),
+    ("hosts", 120, 39, ""),
     ("hosts-80x24", 80, 24, ""),
     ("grid", 120, 30, "2"),
-    ("failures", 120, 26, "4"),
-    ("swarm", 120, 26, "6"),
-    ("host", 120, 26, "G Enter"),
+    ("failures", 120, 30, "4"),
+    ("swarm", 120, 36, "6"),
+    ("host", 120, 30, "G Enter"),
 ];
 /// The run is shown when this share of it is done.
 const SHARE: f64 = 0.55;
@@ -44,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn record(state: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let status = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--"])
-        .args(DEMO)
+        .args(DEMO.split(' '))
         .env("XDG_STATE_HOME", state)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()?;

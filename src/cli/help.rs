@@ -162,6 +162,7 @@ pub(super) fn default_of(key: &str) -> Option<String> {
         "color" => defaults::COLOR.to_string(),
         "theme" => defaults::THEME.to_string(),
         "notify" => defaults::NOTIFY.to_string(),
+        "ascii" => "where the locale is not UTF-8".to_owned(),
         "fps" => format!("{}, over ssh {}", defaults::FPS, defaults::FPS_OVER_SSH),
         _ => return None,
     })

@@ -31,7 +31,7 @@ pub const CONFIG_KEYS: [(&str, &str); 4] = [
 ];
 
 /// Variables beside those of the options.
-pub const VARIABLES: [(&str, &str); 9] = [
+pub const VARIABLES: [(&str, &str); 10] = [
     ("MURDER_INVENTORY", "the inventory, as -i"),
     ("MURDER_HOSTS", "hosts, as --hosts"),
     (
@@ -43,6 +43,7 @@ pub const VARIABLES: [(&str, &str); 9] = [
     ("XDG_CACHE_HOME", "folder of murder, for packed payloads while they are shipped [default: ~/.cache]"),
     ("SSH_AUTH_SOCK", "the ssh-agent"),
     ("NO_COLOR", "no colours, if not empty and --color is auto; TERM=dumb does the same"),
+    ("LC_ALL, LC_CTYPE, LANG", "the locale; one that is not UTF-8 turns --ascii on, none at all does not"),
     (
         "GITHUB_ACTIONS, GITLAB_CI",
         "`true`: plain output folds its lines, and GitHub is given annotations of failures",

@@ -197,6 +197,8 @@ pub struct Index {
     done: usize,
     made_for: Option<(Query, u64)>,
     made_at: u64,
+    /// Kept to be filled again: this is done twice a second, however many hosts there are.
+    ranks: [Vec<HostId>; Rank::ALL.len()],
 }
 
 /// Between two orders of the same query, so that rows do not dance; milliseconds.
@@ -238,15 +240,17 @@ impl Index {
         let shown =
             glances.filter(|(id, _)| all || fleet.host(*id).is_some_and(|host| query.matches(*id, host)));
         self.done = 0;
+        self.rows.clear();
         if query.sort == Sort::Attention {
-            let mut ranks: [Vec<HostId>; Rank::ALL.len()] = Default::default();
+            let ranks = &mut self.ranks;
+            ranks.iter_mut().for_each(Vec::clear);
             shown.for_each(|(id, glance)| ranks[glance.rank as usize].push(id));
             if !query.reverse {
                 self.done = ranks[Rank::Staged as usize].len() + ranks[Rank::Active as usize].len();
             }
-            self.rows = ranks.concat();
+            ranks.iter().for_each(|ids| self.rows.extend(ids));
         } else {
-            self.rows = shown.map(|(id, _)| id).collect();
+            self.rows.extend(shown.map(|(id, _)| id));
             sort(&mut self.rows, fleet, query.sort);
         }
         if query.reverse {

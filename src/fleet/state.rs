@@ -371,6 +371,11 @@ impl FleetState {
         self.started_at.map_or(0, |start| end.saturating_sub(start).saturating_sub(self.rested_ms))
     }
 
+    /// When something was said, on the run's own clock: milliseconds after its start, rests included.
+    pub fn clock_at(&self, at: u64) -> u64 {
+        at.saturating_sub(self.started_at.unwrap_or(at))
+    }
+
     /// From the first host's fetching to the last host's end of it, or to `now`; milliseconds.
     pub fn fetch_millis(&self, now: u64) -> Option<u64> {
         Some(self.fetch_to.unwrap_or(now).saturating_sub(self.fetch_from?))

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::deploy::{Mark, StateName};
 use crate::fleet::{HostRecord, Rank};
 
@@ -147,9 +149,9 @@ impl Symbols {
     }
 
     /// Text in which every sign that ASCII lacks has a stand-in.
-    pub(super) fn plain(&self, text: &str) -> String {
+    pub(super) fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if *self != Self::ASCII || text.is_ascii() {
-            return text.to_owned();
+            return text.into();
         }
         text.chars()
             .map(|c| match c {

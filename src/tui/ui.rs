@@ -206,8 +206,9 @@ impl Ui {
         fleet.log().get(*line)?.host
     }
 
-    /// Keeps the list of the view that is open in line with the fleet; `height` is that of its rows.
-    pub(super) fn prepare_list(&mut self, fleet: &FleetState, height: usize, now: u64) {
+    /// Keeps the list of the view that is open in line with the fleet; `seen` says how many of so many rows there
+    /// is room for.
+    pub(super) fn prepare_list(&mut self, fleet: &FleetState, seen: impl Fn(usize) -> usize, now: u64) {
         let calm = self.sorted.is_some_and(|(view, at)| view == self.view && now.abs_diff(at) < CALM_MS);
         if !calm || self.group_rows.len() != fleet.groups().len() {
             self.sorted = Some((self.view, now));
@@ -215,16 +216,19 @@ impl Ui {
             self.troubles = if self.view == View::Failures { fleet.troubles(now) } else { Causes::default() };
         }
         match self.view {
-            View::Groups => self.prepare_groups(fleet, height),
-            View::Failures => self.prepare_causes(fleet, height),
-            View::Log => self.prepare_log(fleet, height),
-            View::Swarm => self.swarm.fit(fleet.flows().racks().len(), height),
+            View::Groups => self.prepare_groups(fleet, seen),
+            View::Failures => self.prepare_causes(fleet, seen),
+            View::Log => self.prepare_log(fleet, seen),
+            View::Swarm => {
+                let racks = fleet.flows().racks().len();
+                self.swarm.fit(racks, seen(racks));
+            }
             View::Hosts | View::Grid => {}
         }
     }
 
-    fn prepare_groups(&mut self, fleet: &FleetState, height: usize) {
-        self.groups.fit(self.group_rows.len(), height);
+    fn prepare_groups(&mut self, fleet: &FleetState, seen: impl Fn(usize) -> usize) {
+        self.groups.fit(self.group_rows.len(), seen(self.group_rows.len()));
         let is = |row: &usize, kind: GroupKind, name: &str| {
             fleet.groups().get(*row).is_some_and(|group| group.kind == kind && group.name == name)
         };
@@ -236,18 +240,18 @@ impl Ui {
         self.group = self.selected_group(fleet).map(|group| (group.kind, group.name.clone()));
     }
 
-    fn prepare_causes(&mut self, fleet: &FleetState, height: usize) {
+    fn prepare_causes(&mut self, fleet: &FleetState, seen: impl Fn(usize) -> usize) {
         let rows = self.cause_rows(fleet);
         let (len, held) = (rows.len(), self.cause.as_ref());
         let held = held.and_then(|(wrong, signature)| {
             rows.iter().position(|cause| cause.wrong == *wrong && cause.signature == *signature)
         });
-        self.causes.fit(len, height);
+        self.causes.fit(len, seen(len));
         held.into_iter().for_each(|index| self.causes.hold(index));
         self.cause = self.selected_cause(fleet).map(|cause| (cause.wrong, cause.signature.clone()));
     }
 
-    fn prepare_log(&mut self, fleet: &FleetState, height: usize) {
+    fn prepare_log(&mut self, fleet: &FleetState, seen: impl Fn(usize) -> usize) {
         let log = fleet.log();
         let query = &self.hosts.query;
         let made_for =
@@ -265,7 +269,7 @@ impl Ui {
             self.log_lines.extend(shown.map(|(index, _)| index));
             self.log_made_for = made_for;
         }
-        self.log.fit(self.log_lines.len(), height);
+        self.log.fit(self.log_lines.len(), seen(self.log_lines.len()));
         if !self.log_held {
             self.log.go(usize::MAX);
         }

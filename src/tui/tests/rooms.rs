@@ -40,3 +40,12 @@ fn the_readme_shows_the_keys_as_they_are() {
     }
     assert!(std::fs::read_to_string(&readme).unwrap().contains(&table), "README.md should hold\n{table}");
 }
+
+#[test]
+fn the_pictures_that_the_readme_shows_are_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let named = readme.split(['"', '(', ')']).filter(|word| word.starts_with("assets/screen"));
+    let missing: Vec<&str> = named.clone().filter(|word| !folder.join(word).is_file()).collect();
+    assert!(missing.is_empty() && named.count() >= 4, "`just pictures` makes {missing:?}");
+}

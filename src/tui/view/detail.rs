@@ -248,9 +248,8 @@ fn said<'a>(scene: &Scene<'a>, host: &'a HostRecord, lines: &mut Vec<Line<'a>>) 
         ));
         return;
     }
-    let start = scene.now.saturating_sub(scene.fleet.elapsed_millis(scene.now));
     for (index, line) in host.lines().iter().enumerate() {
-        let at = format_clock(Duration::from_millis(line.at.saturating_sub(start)));
+        let at = format_clock(Duration::from_millis(scene.fleet.clock_at(line.at)));
         let source = match line.source {
             LogSource::Murder => "murder",
             LogSource::Stderr => "stderr",

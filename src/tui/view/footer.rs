@@ -25,11 +25,11 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> Option
         pen.put(&notice.text, if notice.wrong { theme.fail } else { theme.accent });
         return None;
     }
-    let help = (scene.keymap.key(Action::Help), "help".to_owned());
+    let help = (scene.key(Action::Help), "help".to_owned());
     let mut hints: Vec<(String, String)> =
-        actions(scene).into_iter().map(|(action, words)| (scene.keymap.key(action), words)).collect();
+        actions(scene).into_iter().map(|(action, words)| (scene.key(action), words)).collect();
     hints.retain(|(key, _)| !key.is_empty());
-    let width = |(key, words): &(String, String)| (sign(scene, key).width() + 1 + words.width() + 2) as u16;
+    let width = |(key, words): &(String, String)| (key.width() + 1 + words.width() + 2) as u16;
     let mut room = pen.room().saturating_sub(width(&help));
     for hint in hints {
         if width(&hint) > room {
@@ -51,11 +51,7 @@ fn typed(scene: &Scene<'_>, pen: &mut Pen<'_>, before: &str, input: &Input) -> P
 }
 
 fn show(scene: &Scene<'_>, pen: &mut Pen<'_>, (key, words): &(String, String)) {
-    pen.put(sign(scene, key), scene.theme.key).skip(1).put(words, scene.theme.muted).skip(2);
-}
-
-fn sign<'s>(scene: &Scene<'s>, key: &'s str) -> &'s str {
-    if key == "Enter" { scene.symbols.enter } else { key }
+    pen.put(key, scene.theme.key).skip(1).put(words, scene.theme.muted).skip(2);
 }
 
 /// What helps now, the most helpful first.

@@ -4,7 +4,7 @@ use ratatui::layout::{Position, Rect};
 
 use crate::control::HostId;
 use crate::fleet::FleetState;
-use crate::tui::action::View;
+use crate::tui::action::{Action, View};
 use crate::tui::keymap::Keymap;
 use crate::tui::symbols::Symbols;
 use crate::tui::theme::Theme;
@@ -44,6 +44,12 @@ impl<'a> Scene<'a> {
         Pen::new(buffer, self.symbols, inner, line)
     }
 
+    /// The first key of an action as it is shown; empty if it has none.
+    pub(super) fn key(&self, action: Action) -> String {
+        let key = self.keymap.key(action);
+        if key == "Enter" { self.symbols.enter.to_owned() } else { key }
+    }
+
     /// A pen at a line of an area, from edge to edge.
     pub(super) fn edge_pen<'b>(&self, buffer: &'b mut Buffer, area: Rect, line: u16) -> Pen<'b>
     where
@@ -59,9 +65,9 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: 
     let height = usize::from(areas.body.height);
     ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
     match ui.view {
-        View::Failures => ui.prepare_list(fleet, height.div_ceil(failures::LINES), now),
+        View::Failures => ui.prepare_list(fleet, |causes| failures::Shape::of(causes, height).rows, now),
         View::Grid => grid::prepare(ui, fleet, areas.body, now),
-        _ => ui.prepare_list(fleet, height.saturating_sub(groups::HEADING), now),
+        _ => ui.prepare_list(fleet, |_| height.saturating_sub(groups::HEADING), now),
     }
 }
 
@@ -143,7 +149,10 @@ pub(in crate::tui) fn target(scene: &Scene<'_>, area: Rect, at: Position) -> Opt
         View::Hosts => Target::Row(scene.ui.hosts.cursor().offset + line.checked_sub(hosts::HEADING)?),
         View::Grid => Target::Host(grid::host_at(scene.ui, areas.body, at)?),
         View::Groups => Target::Row(scene.ui.groups.offset + line.checked_sub(groups::HEADING)?),
-        View::Failures => Target::Row(scene.ui.causes.offset + line / failures::LINES),
+        View::Failures => {
+            let shape = failures::Shape::of(scene.ui.causes.len, usize::from(areas.body.height));
+            Target::Row(scene.ui.causes.offset + shape.row(line)?)
+        }
         View::Log => Target::Row(scene.ui.log.offset + line.checked_sub(log::HEADING)?),
         View::Swarm => return None,
     })

@@ -9,7 +9,7 @@ use crate::tui::ui::Ui;
 
 use super::frame::Scene;
 use super::layout::Areas;
-use super::pen::{Pen, level, number};
+use super::pen::{Pen, level, number, set_sign};
 
 /// Lines below the cells, for what they mean.
 const LEGEND: u16 = 2;
@@ -18,7 +18,7 @@ const LABEL: usize = 12;
 /// Columns of a bar in a cell that has room for one.
 const BAR: u16 = 10;
 /// And of its percent and what stands between.
-const BAR_AND_SHARE: usize = BAR as usize + 7;
+const BAR_AND_SHARE: usize = BAR as usize + 8;
 
 /// Where hosts are: rack by rack, each in order of the inventory, one or more to a cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +51,10 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect, now: 
     let (looked_for, revision) = &ui.grid.looked_for;
     let due = now.abs_diff(ui.grid.looked_at) >= LOOK_MS && *revision != fleet.revision();
     if anew || due || looked_for != query {
+        let mut worst = std::mem::take(&mut ui.grid.worst);
+        worst.clear();
         let plan = &ui.grid;
-        let worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
+        worst.extend(plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)));
         ui.grid.worst = worst;
         ui.grid.looked_at = now;
         ui.grid.looked_for = (query.clone(), fleet.revision());
@@ -213,8 +215,8 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         }
         // Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
         let place = (area.x + cell.x, area.y + cell.y);
-        if let Some(at) = buffer.cell_mut(place).filter(|_| cell.y < area.height) {
-            at.set_symbol(sign).set_style(style);
+        if cell.y < area.height {
+            set_sign(buffer, place, sign, style);
         }
         if plan.named {
             name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, worst.map(|(_, g)| g), here);
@@ -241,7 +243,7 @@ fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, plan: &Plan, cell: &Cell, glance: 
     let share = f64::from(glance.share) / 1000.0;
     pen.skip(1).bar(BAR, share, theme.rank(glance.rank), theme.faint);
     if share > 0.0 {
-        pen.right(5, &format!("{:.0} %", (share * 100.0).floor()), theme.muted);
+        pen.right(6, &format!("{:.0} %", (share * 100.0).floor()), theme.muted);
     }
 }
 

@@ -33,8 +33,6 @@ fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
         pen.put("getting ready", theme.muted);
         return;
     };
-    let times = times(scene, size);
-    let room = pen.room().saturating_sub(width(&times) + 2);
     let mut parts: Vec<Part<'_>> = Vec::new();
     if !matches!(plan.command.as_str(), "deploy" | "demo") || plan.tag.is_empty() {
         parts.push((format!("{} ", plan.command).into(), theme.text));
@@ -44,14 +42,23 @@ fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
         parts.push((format!("{payload} ").into(), theme.text));
     }
     parts.push((plan.tag.as_str().into(), theme.strong));
-    let mut whole = format!(" {} {}", scene.symbols.arrow, hosts(scene.fleet.hosts().len()));
-    if let Some(info) = scene.fleet.info().filter(|info| info.packed_bytes > 0) {
-        whole.push_str(&format!(" {} {}", scene.symbols.dot, format_bytes(info.packed_bytes)));
-    }
+    let whole = format!(" {} {}", scene.symbols.arrow, hosts(scene.fleet.hosts().len()));
     parts.push((whole.into(), theme.muted));
-    let run = format!("   run {}", plan.run);
-    if width(&parts) + run.len() as u16 <= room {
-        parts.push((run.into(), theme.muted));
+    let bytes = scene.fleet.info().filter(|info| info.packed_bytes > 0);
+    let bytes = bytes.map(|info| format!(" {} {}", scene.symbols.dot, format_bytes(info.packed_bytes)));
+    let needed = width(&parts) + bytes.as_deref().map_or(0, |bytes| bytes.width() as u16) + 2;
+    let of = |words: Words| times(scene, words);
+    let mut times = of(if size >= Size::Wide { Words::All } else { Words::Few });
+    for fewer in [Words::Some, Words::Few] {
+        if size >= Size::Wide && needed + width(&times) > pen.room() {
+            times = of(fewer);
+        }
+    }
+    let room = pen.room().saturating_sub(width(&times) + 2);
+    for more in bytes.into_iter().chain([format!("   run {}", plan.run)]) {
+        if width(&parts) + more.width() as u16 <= room {
+            parts.push((more.into(), theme.muted));
+        }
     }
     let end = pen.x() + room;
     for (text, style) in &parts {
@@ -60,8 +67,17 @@ fn title(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
     pen.end_with(&times);
 }
 
+/// How much is said of the least possible time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Words {
+    Few,
+    Some,
+    /// With the link that binds it.
+    All,
+}
+
 /// Time so far, and how that compares to the least possible.
-fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
+fn times<'a>(scene: &Scene<'a>, words: Words) -> Vec<Part<'a>> {
     let (fleet, theme, now) = (scene.fleet, scene.theme, scene.now);
     let mut parts: Vec<Part<'a>> = Vec::new();
     if let Some(replay) = &scene.ui.replay {
@@ -101,24 +117,24 @@ fn times<'a>(scene: &Scene<'a>, size: Size) -> Vec<Part<'a>> {
     if let Some((done, total)) = fleet.packing() {
         let percent = done as f64 * 100.0 / total.max(1) as f64;
         parts.insert(0, (format!("packing {percent:.0} %   ").into(), theme.accent));
-    } else if let Some(least) = least(scene, size) {
+    } else if let Some(least) = least(scene, words) {
         parts.push((format!(" {} {least}", scene.symbols.dot).into(), theme.muted));
     }
     parts
 }
 
 /// The least possible time, or how many times that it took, and the link that binds it.
-fn least(scene: &Scene<'_>, size: Size) -> Option<String> {
+fn least(scene: &Scene<'_>, words: Words) -> Option<String> {
     let fleet = scene.fleet;
     let seconds = fleet.least_possible()?;
-    let binds = match fleet.limit().filter(|_| size >= Size::Wide).map(|limit| limit.binding) {
+    let binds = match fleet.limit().filter(|_| words == Words::All).map(|limit| limit.binding) {
         Some(Binding::Seeder) => ", bound by the seeder's link".to_owned(),
         Some(Binding::Uplinks) => ", bound by all uplinks together".to_owned(),
         Some(Binding::Host(_)) if fleet.has_one_rate() => ", bound by the hosts' links".to_owned(),
         Some(Binding::Host(id)) => format!(", bound by the link of {}", fleet.host_name(id)),
         None => String::new(),
     };
-    let long = if size >= Size::Wide { "the least possible" } else { "least" };
+    let long = if words >= Words::Some { "the least possible" } else { "least" };
     Some(match fleet.times_least() {
         Some(ratio) => format!("{ratio:.2} {} {long}{binds}", scene.symbols.times),
         None => {

@@ -166,8 +166,12 @@ fn ended(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostRec
         pen.bar(columns.bar, host.share(), bar, theme.faint).right(PERCENT, &percent(host), theme.muted);
         pen.skip(2);
     }
-    if let Some(failure) = host.failure().filter(|_| columns.spark > 0) {
+    if let Some(failure) = host.failure() {
         pen.put(failure.kind.as_str(), theme.fail).skip(2);
+        // A few letters of it would tell nothing.
+        if pen.room() < 12 {
+            return;
+        }
     }
     pen.put(without_name(&remark.text, &host.info.name), theme.weight(remark.weight));
     if columns.roomy && host.attempt > 1 {
@@ -191,10 +195,10 @@ fn numbers(scene: &Scene<'_>, pen: &mut Pen<'_>, columns: &Columns, host: &HostR
     if columns.spark == 0 || matches!(host.name(), StateName::Staged | StateName::Active) {
         return;
     }
-    let rates = host.rates().iter().map(|rate| u64::from(*rate));
+    // So are the rates of a host that has all bytes.
+    let rates = host.rates().iter().filter(|_| fetching).map(|rate| u64::from(*rate));
     pen.skip(2).spark(columns.spark, rates, scene.fleet.top_rate(), theme.muted).skip(1);
-    let peers =
-        if fetching || host.progress.peers > 0 { host.progress.peers.to_string() } else { String::new() };
+    let peers = if fetching { host.progress.peers.to_string() } else { String::new() };
     pen.right(columns.peers, &peers, theme.muted).skip(2);
     let style = if host.attempt > 1 { theme.warn } else { theme.muted };
     pen.right(columns.attempt, &attempt(scene, host), style).skip(2);
@@ -231,7 +235,7 @@ fn done_row(scene: &Scene<'_>, pen: &mut Pen<'_>, count: usize, selected: bool) 
         _ => (symbols.ok, format!("done: {staged} staged, {active} active")),
     };
     pen.put(sign, theme.ok).skip(1).put(&format!("{} {words}", plural(count, "host")), theme.text);
-    pen.skip(2).put(&scene.keymap.key(Action::Open), theme.key).put(" shows them", theme.muted);
+    pen.skip(2).put(&scene.key(Action::Open), theme.key).put(" shows them", theme.muted);
 }
 
 #[cfg(test)]

@@ -55,8 +55,7 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size, name: u16, entry: &LogE
         LogLevel::Info | LogLevel::Debug => (symbols.dot, theme.muted),
     };
     pen.put(sign, style).skip(1);
-    let begun = scene.now.saturating_sub(scene.fleet.elapsed_millis(scene.now));
-    let time = format_clock(Duration::from_millis(entry.at.saturating_sub(begun)));
+    let time = format_clock(Duration::from_millis(scene.fleet.clock_at(entry.at)));
     pen.left(6, &time, theme.muted).skip(2);
     if size > Size::Narrow {
         let host = entry.host.map_or("", |id| scene.fleet.host_name(id));

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
+use std::num::NonZeroU16;
 
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -120,9 +121,9 @@ impl<'a> Pen<'a> {
         };
         for column in 0..width {
             match halves.saturating_sub(column * 2) {
-                0 => self.put(self.symbols.rest, rest),
-                1 => self.put(self.symbols.half, full),
-                _ => self.put(self.symbols.full, full),
+                0 => self.sign(self.symbols.rest, rest),
+                1 => self.sign(self.symbols.half, full),
+                _ => self.sign(self.symbols.full, full),
             };
         }
         self
@@ -136,16 +137,19 @@ impl<'a> Pen<'a> {
         // One host of ten thousand is seen, too.
         let failed = columns(stack.failed).max(u16::from(stack.failed > 0.0)).min(width);
         let room = width - failed;
-        let done = columns(stack.done).min(room);
-        let moved = ((stack.moved.clamp(0.0, 1.0) * f64::from(width) * 2.0).floor() as u16).min(room * 2);
+        // Where nothing is to come, rounding leaves no gap.
+        let all = |share: f64| share + stack.failed > 1.0 - 1e-9;
+        let done = if all(stack.done) { room } else { columns(stack.done).min(room) };
+        let moved = (stack.moved.clamp(0.0, 1.0) * f64::from(width) * 2.0).floor() as u16;
+        let moved = if all(stack.moved) { room * 2 } else { moved.min(room * 2) };
         let Symbols { full, half, rest, broken, .. } = *self.symbols;
         for column in 0..width {
             match moved.saturating_sub(column * 2) {
-                _ if column >= room => self.put(broken, theme.fail),
-                _ if column < done => self.put(full, theme.ok),
-                0 => self.put(rest, theme.faint),
-                1 => self.put(half, theme.accent),
-                _ => self.put(full, theme.accent),
+                _ if column >= room => self.sign(broken, theme.fail),
+                _ if column < done => self.sign(full, theme.ok),
+                0 => self.sign(rest, theme.faint),
+                1 => self.sign(half, theme.accent),
+                _ => self.sign(full, theme.accent),
             };
         }
         self
@@ -164,7 +168,7 @@ impl<'a> Pen<'a> {
         let end = self.x + width;
         for (column, sample) in samples.rev().take(usize::from(width)).enumerate() {
             self.x = end - 1 - column as u16;
-            self.put(level(self.symbols, sample, top), style);
+            self.sign(level(self.symbols, sample, top), style);
         }
         self.x = end;
         self
@@ -173,7 +177,15 @@ impl<'a> Pen<'a> {
     /// The rest of the line in one sign.
     pub(super) fn fill(&mut self, sign: &str, style: Style) {
         while self.room() > 0 {
-            self.put(sign, style);
+            self.sign(sign, style);
+        }
+    }
+
+    /// One of [`Symbols`]: bars and sparklines are made of many, and each is known to be a column wide.
+    fn sign(&mut self, sign: &str, style: Style) {
+        if self.room() > 0 {
+            set_sign(self.buffer, (self.x, self.y), sign, style);
+            self.x += 1;
         }
     }
 
@@ -183,9 +195,34 @@ impl<'a> Pen<'a> {
             return;
         }
         let text = self.symbols.plain(text);
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.write_ascii(&text, room, style);
+        }
         let text = fit(&text, usize::from(room), self.symbols.ellipsis);
         let (x, _) = self.buffer.set_stringn(self.x, self.y, &text, usize::from(room), style);
         self.x = x;
+    }
+
+    /// Most text has a byte to a column: nothing of it has to be measured.
+    fn write_ascii(&mut self, text: &str, room: u16, style: Style) {
+        let fits = text.len() <= usize::from(room);
+        let shown = if fits { text.len() } else { usize::from(room) - 1 };
+        let start = self.buffer.index_of(self.x, self.y);
+        let cells = self.buffer.content.iter_mut().skip(start);
+        for (cell, byte) in cells.zip(&text.as_bytes()[..shown]) {
+            cell.set_char(char::from(*byte)).set_style(style);
+        }
+        self.x += shown as u16;
+        if !fits {
+            self.sign(self.symbols.ellipsis, style);
+        }
+    }
+}
+
+/// Puts a sign of one column into a cell; neither here nor when the picture is compared with the one before is it measured.
+pub(super) fn set_sign(buffer: &mut Buffer, at: (u16, u16), sign: &str, style: Style) {
+    if let Some(cell) = buffer.cell_mut(at) {
+        cell.set_symbol(sign).set_style(style).set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
     }
 }
 
@@ -221,6 +258,18 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// At most so many lines; the last is followed by the rest, to be cut where the screen ends.
+pub(super) fn clip(lines: &[String], most: usize) -> Vec<String> {
+    match lines.get(most..).filter(|rest| !rest.is_empty()) {
+        Some(_) if most > 0 => {
+            let (shown, rest) = lines.split_at(most - 1);
+            shown.iter().cloned().chain([rest.join(" ")]).collect()
+        }
+        Some(_) => Vec::new(),
+        None => lines.to_vec(),
+    }
 }
 
 /// Text in at most so many columns, with an ellipsis where it was cut; control characters become blanks.
@@ -303,6 +352,8 @@ mod tests {
         assert_eq!(stack(0.25, 0.45, 0.0), "━━━╾────");
         assert_eq!(stack(0.5, 0.9, 0.0001), "━━━━━━━╍");
         assert_eq!(stack(0.0, 0.0, 1.0), "╍╍╍╍╍╍╍╍");
+        assert_eq!(stack(11.0 / 12.0, 11.0 / 12.0, 1.0 / 12.0), "━━━━━━━╍");
+        assert_eq!(stack(0.0, 0.8, 0.2), "━━━━━━━╍");
     }
 
     #[test]

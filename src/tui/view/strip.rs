@@ -11,7 +11,7 @@ use crate::units::{format_clock, format_duration};
 use super::detail;
 use super::frame::Scene;
 use super::layout::Areas;
-use super::pen::wrap;
+use super::pen::{clip, wrap};
 
 /// Columns before the advice, where the key to press stands.
 const ADVICE_INDENT: usize = 14;
@@ -98,18 +98,6 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
             pen.put(&scene.keymap.key(Action::Retry), theme.key).put(" retries it", theme.text);
         }
         pen.to(area.x + 1 + ADVICE_INDENT as u16).put(text, theme.muted);
-    }
-}
-
-/// At most so many lines; the last is followed by the rest, to be cut where the screen ends.
-fn clip(lines: &[String], most: usize) -> Vec<String> {
-    match lines.get(most..).filter(|rest| !rest.is_empty()) {
-        Some(_) if most > 0 => {
-            let (shown, rest) = lines.split_at(most - 1);
-            shown.iter().cloned().chain([rest.join(" ")]).collect()
-        }
-        Some(_) => Vec::new(),
-        None => lines.to_vec(),
     }
 }
 

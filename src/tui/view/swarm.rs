@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -6,7 +8,7 @@ use crate::units::{format_bytes, format_rate, plural};
 
 use super::frame::Scene;
 use super::layout::{Areas, Size};
-use super::pen::{Pen, level};
+use super::pen::{Pen, level, number};
 
 /// Columns of a cell of the matrix.
 const CELL: u16 = 8;
@@ -105,21 +107,45 @@ fn pieces(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
         scene.pen(buffer, area, 1).put("none yet", theme.muted);
         return 2.min(area.height);
     };
-    let most = copies.iter().max().copied().unwrap_or(0).max(1);
-    let rows = copies.len().min(usize::from(area.height.saturating_sub(1)));
-    for (number, count) in copies.iter().enumerate().take(rows) {
-        let mut pen = scene.pen(buffer, area, number as u16 + 1);
-        let label = if number == last && last > 1 { format!("{number}+") } else { number.to_string() };
-        pen.right(3, &label, theme.muted).skip(1);
+    let room = usize::from(area.height.saturating_sub(1));
+    let bins = bins(copies, room);
+    let most = bins.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    let label = |numbers: &RangeInclusive<usize>| match (*numbers.start(), *numbers.end()) {
+        (from, to) if to == last && last > 1 => format!("{from}+"),
+        (from, to) if from == to => from.to_string(),
+        (from, to) => format!("{from}{}{to}", scene.symbols.range),
+    };
+    let labels: Vec<String> = bins.iter().map(|(numbers, _)| label(numbers)).collect();
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(3) as u16;
+    for (row, ((numbers, count), label)) in bins.iter().zip(&labels).enumerate() {
+        let mut pen = scene.pen(buffer, area, row as u16 + 1);
+        pen.right(longest, label, theme.muted).skip(1);
         let width = pen.room().saturating_sub(8).min(40);
-        let style = if number == 0 { theme.warn } else { theme.accent };
-        let length = (f64::from(*count) * f64::from(width) / f64::from(most)).ceil() as u16;
+        let style = if *numbers.end() == 0 { theme.warn } else { theme.accent };
+        let length = (*count as f64 * f64::from(width) / most as f64).ceil() as u16;
         pen.put(&scene.symbols.full.repeat(usize::from(length.min(width))), style).skip(1);
         if *count > 0 {
-            pen.put(&count.to_string(), theme.muted);
+            pen.put(&number(*count as usize), theme.muted);
         }
     }
-    rows as u16 + 1
+    bins.len() as u16 + 1
+}
+
+/// Pieces by numbers of copies, from the fewest to the most that there are; several numbers to a line if `room` has not a
+/// line for each. No copy at all is a line of its own.
+fn bins(copies: &[u32], room: usize) -> Vec<(RangeInclusive<usize>, u64)> {
+    let some = |count: &u32| *count > 0;
+    let (Some(first), Some(last)) = (copies.iter().position(some), copies.iter().rposition(some)) else {
+        return Vec::new();
+    };
+    let alone = usize::from(first == 0);
+    let step = (last + 1 - first - alone).div_ceil(room.saturating_sub(alone).max(1)).max(1);
+    let starts = (0..alone).chain((first + alone..=last).step_by(step));
+    let ranges = starts.map(|from| from..=if from == 0 { 0 } else { (from + step - 1).min(last) });
+    ranges
+        .take(room)
+        .map(|range| (range.clone(), copies[range].iter().map(|n| u64::from(*n)).sum()))
+        .collect()
 }
 
 /// The same where the matrix has to stand below: a level a number of copies.
@@ -199,4 +225,25 @@ fn cell(scene: &Scene<'_>, pen: &mut Pen<'_>, bytes: u64, largest: u64) {
     };
     let text = if bytes == 0 { scene.symbols.dot.to_owned() } else { format_bytes(bytes) };
     pen.right(CELL, &text, style);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_piece_is_left_out_where_there_are_fewer_lines_than_numbers_of_copies() {
+        assert_eq!(bins(&[], 5), []);
+        assert_eq!(bins(&[0, 0, 7, 0, 1, 0], 5), [(2..=2, 7), (3..=3, 0), (4..=4, 1)]);
+        let all: Vec<u32> = (1..=22).collect();
+        for room in 2..30 {
+            let bins = bins(&all, room);
+            assert!(bins.len() <= room);
+            assert_eq!(
+                (bins[0].clone(), bins.iter().map(|bin| bin.1).sum::<u64>()),
+                ((0..=0, 1), 22 * 23 / 2)
+            );
+            assert_eq!(bins.last().map(|(numbers, _)| *numbers.end()), Some(21));
+        }
+    }
 }
