@@ -1,6 +1,8 @@
 //! A deployment inside another program, followed by its events:
 //!
-//!     cargo run --example embed -- ./build hosts.yaml
+//! ```text
+//! cargo run --example embed -- ./build hosts.yaml
+//! ```
 
 use murder::Deployment;
 use murder::deploy::Body;

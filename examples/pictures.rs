@@ -1,7 +1,9 @@
 //! Pictures of the screen for the README, of a run that took place, drawn from the terminal's own cells:
 //!
-//!     cargo run --example pictures                  # a demo with three failing hosts, recorded and drawn into assets/
-//!     cargo run --example pictures -- RUN_FOLDER    # a run that was recorded before; `murder runs` names folders
+//! ```text
+//! cargo run --example pictures                  # a demo with three failing hosts, recorded and drawn into assets/
+//! cargo run --example pictures -- RUN_FOLDER    # a run that was recorded before; `murder runs` names folders
+//! ```
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

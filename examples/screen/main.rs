@@ -1,6 +1,8 @@
 //! The screen on a made-up deployment, to look at it: nothing is deployed, no host is contacted, every number is invented.
 //!
-//!     cargo run --example screen -- [--hosts 24] [--fail 3] [--at SECONDS] [--replay] [--theme NAME] [--ascii] [--freeze]
+//! ```text
+//! cargo run --example screen -- [--hosts 24] [--fail 3] [--at SECONDS] [--replay] [--theme NAME] [--ascii] [--freeze]
+//! ```
 //!
 //! `--at` begins so many seconds into the run; `--freeze` stands still there.
 
