@@ -107,9 +107,9 @@ fn killed(point: &str) -> Table {
     for host in scene.fleet.hosts() {
         hosts::strike(host, Signal::CONT);
     }
-    // One was stopped, so that the others wait for it: its lease begins when it hears the end, later than those of the others.
-    let later = if point == "staged" { Duration::from_secs(3) } else { Duration::ZERO };
-    let killed = Instant::now() + later;
+    // The lease begins with the last word, which may have come just now, or, to one that was stopped so that the others wait
+    // for it, comes when it goes on; and leaving takes a moment.
+    let killed = Instant::now() + Duration::from_secs(3);
     let payload = scene.operator.path("app");
     let gone = clean_within_lease(&scene.fleet, killed);
     let half = each(&scene.fleet, |host| hosts::nothing_half(host, &payload));
