@@ -47,6 +47,9 @@ const MEMORY: u32 = 40;
 /// A word to the host when nothing else was said.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
+/// How long what is ready may take to leave when there will be no more.
+const LAST_SEND: Duration = Duration::from_secs(1);
+
 /// Why a feed ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedEnd {
@@ -183,10 +186,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Feed<S> {
 
     /// Feeds until the stream ends.
     pub(super) async fn run(mut self) -> FeedEnd {
-        match self.serve().await {
+        let end = match self.serve().await {
             Ok(never) => match never {},
             Err(end) => end,
+        };
+        if end == FeedEnd::Source {
+            // What was taken from the source before it failed is right, and the host is to have it.
+            let _ = tokio::time::timeout(LAST_SEND, self.send_rest()).await;
         }
+        end
+    }
+
+    async fn send_rest(&mut self) -> Result<(), FeedEnd> {
+        self.channel.seal()?;
+        Ok(poll_fn(|cx| self.channel.poll_send(cx)).await?)
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, FeedEnd> {

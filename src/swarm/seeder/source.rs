@@ -93,12 +93,14 @@ impl Source {
         }
     }
 
-    /// Fetches what is wanted, until it cannot any more. The reason is returned, and whoever waits gets an error.
+    /// Fetches what is wanted, until it cannot any more. The reason is returned, and whoever waits gets an error; pieces that
+    /// were checked are there still.
     pub(super) async fn run(&self, session: &Session) -> SeederError {
         let error = self.fetch_all(session).await;
         let mut state = self.state();
         state.failed = true;
-        state.slots.clear();
+        // What was checked before is right, and whoever has a part of it is to have the rest.
+        state.slots.retain(|_, slot| slot.deliver.is_none());
         error
     }
 
