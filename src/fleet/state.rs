@@ -416,6 +416,10 @@ impl FleetState {
     /// How many times the least possible the transfer took; `None` until it is over. What is retried after the run came
     /// to rest is no part of it: the time in between was a person's.
     pub fn times_least(&self) -> Option<f64> {
+        // What was on the hosts before did not need that time.
+        if self.totals.reused > 0 {
+            return None;
+        }
         let over = self.fetch_to.and_then(|to| self.fetch_millis(to));
         Some(self.first_pass.or(over)? as f64 / 1000.0 / self.least_possible()?)
     }
