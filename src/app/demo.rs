@@ -5,7 +5,7 @@ use crate::cli::{Cli, DemoArgs, Setup, Surroundings};
 use crate::control::Phase;
 use crate::demo::{DemoFleet, DemoOptions, make_release};
 use crate::deploy::{Body, Event, HostState};
-use crate::inventory::{Inventory, Output};
+use crate::inventory::Inventory;
 use crate::paths::Paths;
 use crate::ssh::ConfigSource;
 
@@ -13,7 +13,7 @@ use super::AppError;
 use super::deploy::carry_out;
 use super::follow::Listener;
 use super::plan::{Occasion, plan};
-use super::screen::at_terminal;
+use super::screen::is_full_screen;
 
 /// A made-up host that hangs is given up sooner than a real one: somebody is watching.
 const STALL: Duration = Duration::from_secs(6);
@@ -47,7 +47,7 @@ pub(super) async fn demo(
         payload: &payload,
         config: ConfigSource::None { known_hosts: fleet.known_hosts().to_owned() },
         cache: fleet.folder().join("cache"),
-        linger: setup.face.output(at_terminal()) == Output::Tui,
+        linger: is_full_screen(&setup.face),
     };
     let plan = plan(&setup, paths, occasion)?;
     let exit = carry_out(plan, &setup, paths, true, Some(faults(Arc::clone(&fleet)))).await;

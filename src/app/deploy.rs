@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::cli::{Cli, Setup, Surroundings};
 use crate::deploy::{DeployPlan, start};
 use crate::exit;
-use crate::inventory::Output;
 use crate::journal::{Journal, now, prune};
 use crate::paths::Paths;
 use crate::report::{Ci, Past, ReportFormat, check_report, write_report};
@@ -17,7 +16,7 @@ use super::embed::{check_payload, meta};
 use super::follow::{Listener, Record};
 use super::held::{held_run, open_held};
 use super::plan::{Occasion, plan};
-use super::screen::{at_terminal, show};
+use super::screen::{at_terminal, is_full_screen, show};
 use super::trace::trace_to;
 
 /// `murder deploy PAYLOAD`.
@@ -33,7 +32,7 @@ pub(super) async fn deploy(
         payload,
         config: ConfigSource::OpenSsh { file: None },
         cache: paths.cache.clone(),
-        linger: setup.face.output(at_terminal()) == Output::Tui,
+        linger: is_full_screen(&setup.face),
     };
     let plan = plan(&setup, paths, occasion)?;
     carry_out(plan, &setup, paths, false, None).await
@@ -60,7 +59,7 @@ pub(super) async fn switch(
         payload: Path::new(""),
         config: ConfigSource::OpenSsh { file: None },
         cache: paths.cache.clone(),
-        linger: setup.face.output(at_terminal()) == Output::Tui,
+        linger: is_full_screen(&setup.face),
     };
     let plan = plan(&setup, paths, occasion)?;
     carry_out(plan, &setup, paths, false, None).await
@@ -107,7 +106,7 @@ pub(super) async fn carry_out(
     if let Some(file) = &setup.deploy.report {
         check_report(file)?;
     }
-    if setup.face.output(at_terminal()) == Output::Tui && !at_terminal() {
+    if is_full_screen(&setup.face) && !at_terminal() {
         let why = "--output tui needs a terminal, and there is none here: --output plain needs none";
         return Err(AppError::Config(why.to_owned()));
     }

@@ -2,14 +2,13 @@ use std::path::Path;
 
 use crate::cli::{Cli, Setup, Surroundings};
 use crate::deploy::{BarrierRules, DeployPlan, Errand};
-use crate::inventory::Output;
 use crate::paths::Paths;
 use crate::ssh::ConfigSource;
 
 use super::AppError;
 use super::deploy::carry_out;
 use super::plan::{Occasion, plan};
-use super::screen::at_terminal;
+use super::screen::is_full_screen;
 
 /// `murder check`, `murder releases`, `murder clean`: a small job on every host, shown as any other run.
 pub(super) async fn errand(
@@ -20,7 +19,7 @@ pub(super) async fn errand(
     what: impl FnOnce(&Setup) -> Errand,
 ) -> Result<u8, AppError> {
     let setup = Setup::new(cli, around)?;
-    let linger = setup.face.output(at_terminal()) == Output::Tui;
+    let linger = is_full_screen(&setup.face);
     let errand = what(&setup);
     let plan = errand_plan(&setup, paths, command, errand, linger)?;
     carry_out(plan, &setup, paths, false, None).await

@@ -59,10 +59,7 @@ pub(super) async fn follow(
                     Body::Question(question) => {
                         face.hold(true);
                         let commands = run.commands.clone();
-                        asking.spawn_blocking(move || {
-                            let secret = questions::ask(&question);
-                            let _ = commands.blocking_send(Command::Answer { id: question.id, secret });
-                        });
+                        asking.spawn_blocking(move || questions::answer(&question, &commands));
                     }
                     Body::Finished(summary) => exit_code = summary.exit,
                     _ => {}

@@ -13,7 +13,7 @@ use crate::tui::{self, ReplayStart};
 use super::AppError;
 use super::deploy::carry_out;
 use super::plan::{Occasion, plan};
-use super::screen::{self, at_terminal};
+use super::screen::{self, at_terminal, is_full_screen};
 
 /// `murder runs`: the past runs, newest first.
 pub(super) fn runs(paths: &Paths, face: &FaceOptions, args: &RunsArgs) -> Result<String, AppError> {
@@ -77,7 +77,7 @@ pub(super) async fn retry(
         payload: &payload,
         config: ConfigSource::OpenSsh { file: None },
         cache: paths.cache.clone(),
-        linger: setup.face.output(at_terminal()) == Output::Tui,
+        linger: is_full_screen(&setup.face),
     };
     let mut plan = plan(&setup, paths, occasion)?;
     plan.same_release = record.manifest.clone();

@@ -3,8 +3,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::mpsc;
 
-use crate::deploy::Question;
+use crate::deploy::{Command, Question};
 use crate::ssh::Secret;
 
 /// Asks on the process's terminal, whatever its standard streams are. `None` without a terminal or an answer.
@@ -20,6 +21,13 @@ pub(super) fn ask(question: &Question) -> Option<Secret> {
         let _ = writeln!(terminal);
     }
     answer.filter(|line| !line.is_empty()).map(Secret::new)
+}
+
+/// Asks and tells the run the answer. Blocks until there is one.
+pub(super) fn answer(question: &Question, commands: &mpsc::Sender<Command>) {
+    let secret = ask(question);
+    // A run that is over needs none.
+    let _ = commands.blocking_send(Command::Answer { id: question.id, secret });
 }
 
 fn read_line(terminal: impl io::Read) -> io::Result<String> {

@@ -64,10 +64,7 @@ async fn look(setup: &Setup, paths: &Paths) -> Result<Option<FleetState>, AppErr
                 fleet.apply(&event);
                 if let Body::Question(question) = event.body {
                     let commands = run.commands.clone();
-                    tokio::task::spawn_blocking(move || {
-                        let secret = questions::ask(&question);
-                        let _ = commands.blocking_send(Command::Answer { id: question.id, secret });
-                    });
+                    tokio::task::spawn_blocking(move || questions::answer(&question, &commands));
                 }
             }
             wish = signals.next() => {

@@ -22,6 +22,11 @@ pub(super) fn at_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// Whether a run is shown on the full screen, where it rests for retries when it is over.
+pub(super) fn is_full_screen(face: &FaceOptions) -> bool {
+    face.output(at_terminal()) == Output::Tui
+}
+
 /// Shows a run with the face that the options choose until it is over. Returns the exit code.
 pub(super) async fn show(run: RunHandle, face: &FaceOptions, record: Record) -> Result<u8, AppError> {
     match face.output(at_terminal()) {

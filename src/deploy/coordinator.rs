@@ -314,6 +314,11 @@ impl Coordinator {
         }
     }
 
+    /// Why nothing more is activated, if it is not the user who ends the run.
+    pub(super) fn shut(&self) -> Option<&str> {
+        self.barrier.shut().filter(|_| !self.stopping)
+    }
+
     /// The run goes on after a rest.
     pub(super) fn wake(&mut self) {
         if let Some(since) = self.rested_at.take() {

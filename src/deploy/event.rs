@@ -507,6 +507,13 @@ pub struct SwarmSummary {
     pub agent_bytes: u64,
 }
 
+impl SwarmSummary {
+    /// The fluid limit, if the transfer can be compared with it: what was on the hosts before did not need that time.
+    pub fn comparable_least(&self) -> Option<f64> {
+        self.least_seconds.filter(|least| self.reused_bytes == 0 && *least > 0.0)
+    }
+}
+
 /// Hosts that failed for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureGroup {

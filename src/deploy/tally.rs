@@ -25,7 +25,7 @@ pub(super) fn summary(run: &Coordinator) -> Summary {
         activation: activation(run),
         left_behind: left_behind(run),
         unchecked: unchecked(run),
-        shut: run.barrier.shut().filter(|_| !run.stopping).map(str::to_owned),
+        shut: run.shut().map(str::to_owned),
     }
 }
 

@@ -192,9 +192,7 @@ impl Text<'_> {
             let _ = write!(text, "; transfer {}", seconds(swarm.seconds));
             // Of a transfer that was broken off the comparison would flatter.
             let whole = self.fleet.is_resting() && self.fleet.stopping().is_none();
-            // What was there already did not need the time that it takes to send it.
-            let sent = swarm.reused_bytes == 0;
-            if let Some(least) = swarm.least_seconds.filter(|least| whole && sent && *least > 0.0) {
+            if let Some(least) = swarm.comparable_least().filter(|_| whole) {
                 let times = swarm.seconds / least;
                 let _ = write!(text, ", {times:.2} times the least possible ({})", seconds(least));
             }

@@ -58,7 +58,7 @@ pub(super) fn facts(run: &RunReport) -> Vec<(&'static str, String)> {
     facts.push(("time in all", seconds(outcome.seconds)));
     if swarm.seconds > 0.0 {
         facts.push(("transfer", seconds(swarm.seconds)));
-        if let Some(least) = swarm.least_seconds.filter(|least| swarm.reused_bytes == 0 && *least > 0.0) {
+        if let Some(least) = swarm.comparable_least() {
             facts
                 .push(("least possible", format!("{} ({:.2} times)", seconds(least), swarm.seconds / least)));
         }

@@ -82,7 +82,7 @@ impl Coordinator {
     }
 
     fn tell_shut(&mut self) {
-        let reason = self.barrier.shut().filter(|_| !self.stopping).map(str::to_owned);
+        let reason = self.shut().map(str::to_owned);
         let told = std::mem::replace(&mut self.shut_told, reason.is_some());
         if let Some(reason) = reason.filter(|_| !told) {
             let message = format!("nothing more is activated: {reason}");
