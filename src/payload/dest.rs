@@ -17,7 +17,7 @@ use super::error::DestError;
 use super::lock::{self, LockGuard, boot_id};
 use super::metainfo::Metainfo;
 use super::partial::{self, PartialStore};
-use super::record::{MANIFEST, Record, remove_tree};
+use super::record::{MANIFEST, Record, remove_file, remove_tree};
 use super::unpack::{UnpackProgress, set_mode, unpack};
 use super::walk::{ManifestSum, manifest_of_folder};
 
@@ -109,7 +109,7 @@ impl Dest {
         }
         let probe = murder.join(self.temporary_name("probe"));
         File::create(&probe).map_err(DestError::io("write to", &murder))?;
-        fs::remove_file(&probe).map_err(DestError::io("remove", &probe))
+        remove_file(&probe).map_err(DestError::io("remove", &probe))
     }
 
     /// Whether DEST could be written, without changing anything there.
@@ -169,7 +169,7 @@ impl Dest {
             if TEMPORARY.iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')))
             {
                 remove_tree(&path)
-                    .or_else(|error| if path.is_dir() { Err(error) } else { fs::remove_file(&path) })
+                    .or_else(|error| if path.is_dir() { Err(error) } else { remove_file(&path) })
                     .map_err(DestError::io("remove", &path))?;
             }
         }

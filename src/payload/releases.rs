@@ -336,6 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn who_prepares_and_who_sweeps_do_not_hurt_each_other() {
+        let folder = scratch();
+        let dest = dest(folder.path());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..2_000).for_each(|_| dest.prepare().unwrap()));
+                scope.spawn(|| (0..2_000).for_each(|_| dest.sweep().unwrap()));
+            }
+        });
+    }
+
+    #[test]
     fn tags_and_links_are_plain_names() {
         for wrong in ["", ".", "..", ".git", "a/b", "/", "a\0"] {
             assert!(check_tag(wrong).is_err(), "{wrong:?}");

@@ -160,12 +160,12 @@ fn together(table: &mut Table) {
     let scene = Scene::new();
     let start = |tag| scene.operator.start(&["deploy", "app", "--tag", tag, "--output", "json"]);
     let runs = [start("v1"), start("v2")];
-    let codes: Vec<Option<i32>> = runs.into_iter().map(|run| run.end().code).collect();
+    let done = runs.map(Running::end);
     let won: Vec<&str> =
-        codes.iter().zip(["v1", "v2"]).filter_map(|(code, tag)| (*code == Some(0)).then_some(tag)).collect();
+        done.iter().zip(["v1", "v2"]).filter_map(|(run, tag)| (run.code == Some(0)).then_some(tag)).collect();
     // The later one may also have found that the other was through already.
     let seen = match won.as_slice() {
-        [] => "both refused".to_owned(),
+        [] => format!("both refused: {}", done.map(|run| run.finished()["failures"].to_string()).join(", ")),
         [_] => "one wins".to_owned(),
         _ => "one after the other".to_owned(),
     };
