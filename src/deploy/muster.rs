@@ -4,18 +4,23 @@ use super::coordinator::Coordinator;
 use super::event::StateName;
 use super::host::Input;
 
-/// Hosts that are ready wait for the others at least and at most so long, milliseconds.
-const PATIENCE_MS: (u64, u64) = (300, 3_000);
+/// Hosts that are ready wait at least so long for the next one to be, milliseconds.
+const LEAST_PATIENCE_MS: u64 = 300;
+
+/// The first host that is ready waits at most so long for the others, milliseconds.
+const LONGEST_WAIT_MS: u64 = 3_000;
 
 /// Hosts that passed their checks and wait a moment for those that are about to.
 ///
 /// The payload of the first would fill the operator's uplink while the others still shake hands over it, which takes a
 /// dozen round trips: measured with 32 hosts of 20 Mbit/s the last began to fetch 4 to 5 s after the first, and the whole
-/// took a third longer. How long is waited is what the first host needed, so that a dead host holds up nobody for long.
+/// took a third longer. What is waited for the next host is what the first one needed, so that a dead host holds up nobody
+/// for long; while they come one after the other, all are waited for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Muster {
     dialled: Option<u64>,
     first: Option<u64>,
+    latest: u64,
     /// With their attempt.
     ready: Vec<(HostId, u32)>,
     over: bool,
@@ -35,6 +40,7 @@ impl Coordinator {
             return self.step(id, Input::Checked(present));
         }
         self.muster.first.get_or_insert(self.now);
+        self.muster.latest = self.now;
         self.muster.ready.push((id, self.hosts[id.index()].host.attempt));
     }
 
@@ -42,10 +48,12 @@ impl Coordinator {
     pub(super) fn end_muster(&mut self) {
         let Some(first) = self.muster.first.filter(|_| !self.muster.over) else { return };
         let dialled = self.muster.dialled.unwrap_or(first);
-        let patience = first.saturating_sub(dialled).clamp(PATIENCE_MS.0, PATIENCE_MS.1);
+        let patience = first.saturating_sub(dialled).max(LEAST_PATIENCE_MS);
         let checking = self.counts.of(StateName::Checking) as usize;
         let coming = self.counts.starting() > 0 || checking > self.ready_now();
-        if coming && self.now.saturating_sub(first) < patience {
+        let waits = self.now.saturating_sub(self.muster.latest) < patience
+            && self.now.saturating_sub(first) < LONGEST_WAIT_MS;
+        if coming && waits {
             return;
         }
         self.muster.over = true;

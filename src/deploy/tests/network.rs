@@ -124,3 +124,17 @@ fn a_lost_neighbour_is_told_to_be_gone_and_another_takes_its_place() {
     let degrees: usize = world.run.ids().filter(|id| *id != lost).map(|id| world.run.links.degree(id)).sum();
     assert!(degrees >= 19 * 8 - 4, "{degrees}: links are as many as before, or nearly");
 }
+
+#[test]
+fn hosts_that_come_one_after_the_other_are_all_waited_for_before_any_fetches() {
+    let mut world = World::new(8, BarrierRules { activate: true, ..BarrierRules::default() });
+    world.mute.extend(1..8);
+    world.deploy();
+    let joins = |world: &World| world.order_of(|order| matches!(order, Order::Join { .. })).len();
+    for host in 1..8 {
+        world.pass(200);
+        assert_eq!(joins(&world), 0, "host {host} and what comes after it are waited for");
+        world.hears(host, Word::Launched { uploaded: 0 });
+    }
+    assert_eq!(joins(&world), 8);
+}
