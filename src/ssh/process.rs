@@ -3,10 +3,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::channel::ChannelWriter;
+use super::pipes::Pipes;
 
 /// How a command on a host ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,39 +110,10 @@ pub(super) async fn wait(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
 }
 
 /// A byte stream to a port of a host's loopback.
-pub struct Loopback {
-    stdin: Stdin,
-    stdout: Reader,
-    /// A process ends when nobody holds this.
-    _exit: watch::Receiver<Option<Exit>>,
-}
+pub type Loopback = Pipes<Reader, Stdin, watch::Receiver<Option<Exit>>>;
 
 impl From<Process> for Loopback {
     fn from(process: Process) -> Self {
-        Self { stdin: process.stdin, stdout: process.stdout, _exit: process.exit }
-    }
-}
-
-impl AsyncRead for Loopback {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdout).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Loopback {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stdin).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdin).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdin).poll_shutdown(cx)
+        Self::new(process.stdout, process.stdin, process.exit)
     }
 }
