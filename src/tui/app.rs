@@ -170,7 +170,8 @@ impl App {
             Input::Key(key) => self.key(key),
             Input::Paste(text) => self.paste(&text),
             Input::Mouse(event) => return self.mouse(event),
-            Input::Resize(..) => {}
+            // The terminal has moved its letters about, even if its size is by now what it was before.
+            Input::Resize(..) => self.effects.push(Effect::Redraw),
             Input::FocusGained | Input::FocusLost => return false,
         }
         true

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures::stream;
 use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ratatui::backend::{Backend as _, TestBackend};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,10 +31,15 @@ struct Shown {
     abandoned: usize,
     busy: bool,
     broken: bool,
+    /// What the terminal shows is lost before the next picture, as when it changes its size.
+    wiped: bool,
 }
 
 impl Screen for Glass {
     fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        if std::mem::take(&mut self.shown.lock().unwrap().wiped) {
+            self.terminal.backend_mut().clear().unwrap();
+        }
         self.terminal.draw(|frame| app.draw(frame)).unwrap();
         let mut shown = self.shown.lock().unwrap();
         shown.text = self.terminal.backend().to_string();
@@ -52,6 +57,8 @@ impl Screen for Glass {
     }
 
     fn clear(&mut self) -> io::Result<()> {
+        let size = self.terminal.size().unwrap();
+        self.terminal.resize(size.into()).unwrap();
         Ok(())
     }
 
@@ -178,6 +185,17 @@ async fn a_flood_of_events_costs_a_picture_a_frame() {
     // A second of events at 10 frames a second.
     let draws = stage.draws() - before;
     assert!((5..=14).contains(&draws), "{draws}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminal_that_got_its_old_size_back_is_drawn_whole() {
+    let stage = Stage::new();
+    stage.tell(sim::Sim::new(24, 3, START).record()).await;
+    stage.sees("21 active").await;
+    stage.shown.lock().unwrap().wiped = true;
+    stage.keys.send(Input::Resize(80, 24)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    stage.sees("21 active").await;
 }
 
 #[tokio::test(start_paused = true)]
