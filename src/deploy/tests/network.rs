@@ -124,3 +124,32 @@ fn a_lost_neighbour_is_told_to_be_gone_and_another_takes_its_place() {
     let degrees: usize = world.run.ids().filter(|id| *id != lost).map(|id| world.run.links.degree(id)).sum();
     assert!(degrees >= 19 * 8 - 4, "{degrees}: links are as many as before, or nearly");
 }
+
+#[test]
+fn a_host_that_sent_wrong_bytes_is_named_with_who_got_them_and_both_get_other_neighbours() {
+    let mut world = World::new(12, activating());
+    world.starved = (0..12).collect();
+    world.deploy();
+    world.orders.clear();
+    let (bad, victim) = (world.run.links.dealt(HostId(3))[0], HostId(3));
+    world.say(victim, Word::Said(Report::BadPiece { from: bad, piece: 7 }));
+    world.run_dry();
+    let told = world.events.iter().find_map(|body| match body {
+        Body::Log(line) if line.host == Some(victim) => Some(line.message.clone()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.contains(&format!("h{}", bad.0)) && told.contains("piece 7"), "{told}");
+    for (host, other) in [(victim, bad), (bad, victim)] {
+        let (mut lost, mut gained) = (0, 0);
+        for order in &world.orders {
+            if let Order::Neighbours { host: to, add, remove } = order
+                && *to == host
+            {
+                lost += remove.iter().filter(|id| **id == other).count();
+                gained += add.iter().filter(|new| new.id != other).count();
+            }
+        }
+        assert_eq!((lost, gained), (1, 1), "{host}");
+    }
+}
