@@ -75,3 +75,18 @@ fn counts_equal_a_recount() {
         assert_eq!(world.run.counts.of(name), recount, "{name}");
     }
 }
+
+#[test]
+fn a_run_that_is_complete_stays_so_however_impatiently_it_is_ended() {
+    let mut world = World::with(2, activating(), 1, true);
+    world.deploy();
+    assert!(world.run.rested_at.is_some());
+    world.run.abandon();
+    assert_eq!(world.summary().exit, 0, "there was nothing left to break off");
+
+    let mut world = World::new(2, activating());
+    world.mute.insert(1);
+    world.deploy();
+    world.run.abandon();
+    assert_eq!(world.summary().exit, 130);
+}
