@@ -104,6 +104,7 @@ fn every_line_is_as_the_schema_says() {
         script::held(),
         script::demo(),
         script::rolled_back(),
+        script::shut(),
     ];
     let errands = [script_errands::check(), script_errands::releases(), script_errands::clean()];
     let plan = PlanLine {
