@@ -119,6 +119,7 @@ fn every_line_is_as_the_schema_says() {
         link: "current".into(),
         activate: true,
         least_seconds: None,
+        warnings: vec!["doubtful".into()],
     };
     let plan = serde_json::from_str(&plan.json(0)).unwrap();
     for line in runs.iter().chain(&errands).flat_map(|events| lines(events)).chain([plan]) {
