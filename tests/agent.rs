@@ -114,6 +114,7 @@ fn begin(folder: &TempDir, run: &str) -> Request {
         read_only: false,
         unpacked_bytes: 0,
         packed_bytes: 0,
+        least_room: 0,
         entries: 0,
         ports: None,
         swarm: None,

@@ -212,6 +212,7 @@ impl Host {
             read_only: false,
             unpacked_bytes: packed.map_or(0, |packed| packed.bytes),
             packed_bytes: packed.map_or(0, |packed| packed.packed_bytes),
+            least_room: 0,
             entries: packed.map_or(0, |packed| packed.entries),
             ports: None,
             swarm: None,
@@ -551,16 +552,20 @@ async fn what_does_not_fit_or_may_not_be_written_is_told_before_the_fetch() {
     local(async {
         let (host, payload) = (Host::new(), payload("one"));
         let too_big = Begin { unpacked_bytes: 1 << 60, ..host.begin("1", Some(&payload.packed)) };
+        let no_room = Begin { least_room: 1 << 60, tag: String::new(), lock: false, ..host.begin("1", None) };
         let bad_tag = Begin { tag: ".x".into(), ..host.begin("1", Some(&payload.packed)) };
         let bad_dest = Begin { dest: "srv".into(), ..host.begin("1", Some(&payload.packed)) };
-        for (begin, kind) in [
-            (too_big, FailureKind::DiskFull),
-            (bad_tag, FailureKind::Unpack),
-            (bad_dest, FailureKind::Unpack),
+        for (begin, kind, words) in [
+            (too_big, FailureKind::DiskFull, "unpacked, which lie there at the same time"),
+            (no_room, FailureKind::DiskFull, "a deployment of any size wants"),
+            (bad_tag, FailureKind::Unpack, "without `/`"),
+            (bad_dest, FailureKind::Unpack, "must be an absolute path"),
         ] {
             let mut operator = Operator::launch().await;
             operator.ask(Request::Begin(Box::new(begin))).await;
-            assert_eq!(operator.failure().await.kind, kind);
+            let failure = operator.failure().await;
+            assert_eq!(failure.kind, kind);
+            assert!(failure.message.contains(words), "{failure}");
             operator.bye(false).await;
         }
         assert_eq!(host.left(), Vec::<String>::new(), "a lock that was taken is free again");

@@ -133,8 +133,12 @@ fn check(begin: &Begin, durable: bool) -> Result<Begun, DestError> {
         };
     }
     if present == Present::Absent {
-        let need =
-            Need { unpacked: begin.unpacked_bytes, packed: begin.packed_bytes, entries: begin.entries };
+        let need = Need {
+            unpacked: begin.unpacked_bytes,
+            packed: begin.packed_bytes,
+            least: begin.least_room,
+            entries: begin.entries,
+        };
         space = dest.preflight(&begin.tag, &need)?;
     }
     let checked = Checked {

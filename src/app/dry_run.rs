@@ -65,6 +65,9 @@ fn words(plan: &DeployPlan, setup: &Setup, survey: &Survey) -> String {
         line("open swarm", format!("{}, on {port}: any client may fetch it, plain", open.torrent.display()));
     }
     line("least time", least_words(plan, survey.bytes));
+    for warning in &plan.warnings {
+        line("warning", warning.clone());
+    }
     format!("dry run: nothing is contacted\n{text}")
 }
 
@@ -82,6 +85,7 @@ fn json(plan: &DeployPlan, setup: &Setup, survey: &Survey) -> String {
         link: plan.link.clone(),
         activate: plan.barrier.activate,
         least_seconds: least(plan, survey.bytes),
+        warnings: plan.warnings.clone(),
     };
     line.json(now())
 }

@@ -68,7 +68,9 @@ impl AppError {
                 exit::CONFIG
             }
             Self::Journal(JournalError::Unknown { .. } | JournalError::Ambiguous { .. }) => exit::USAGE,
-            Self::Journal(JournalError::Empty(_) | JournalError::NoPlan(_)) => exit::CONFIG,
+            Self::Journal(JournalError::Empty(_) | JournalError::NoLast { .. } | JournalError::NoPlan(_)) => {
+                exit::CONFIG
+            }
             Self::Journal(_) | Self::Tui(_) | Self::Ssh(_) | Self::System { .. } => exit::INTERNAL,
         }
     }

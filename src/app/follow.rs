@@ -45,7 +45,6 @@ pub(super) async fn follow(
     mut signals: Signals,
 ) -> u8 {
     let mut exit_code = exit::INTERNAL;
-    let mut aborted = false;
     let mut asking = JoinSet::new();
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +65,7 @@ pub(super) async fn follow(
                 }
             }
             Some(_) = asking.join_next() => face.hold(!asking.is_empty()),
-            wish = signals.next() => aborted |= obey(wish, &run.commands).await,
+            wish = signals.next() => obey(wish, &run.commands).await,
             _ = tick.tick() => face.tick(crate::journal::now()),
         }
     }
@@ -75,20 +74,19 @@ pub(super) async fn follow(
     for trouble in record.close().into_iter().chain(face.trouble()) {
         eprintln!("murder: {trouble}");
     }
-    if aborted { exit::ABORTED } else { exit_code }
+    exit_code
 }
 
-/// Passes a signal's wish on; says whether it was the impatient one.
-pub(super) async fn obey(wish: Wish, commands: &mpsc::Sender<Command>) -> bool {
+/// Passes a signal's wish on.
+pub(super) async fn obey(wish: Wish, commands: &mpsc::Sender<Command>) {
     let command = match wish {
         Wish::Stop => Command::Stop,
         Wish::Abort => Command::Abort,
-        Wish::Detach => return false,
+        Wish::Detach => return,
     };
     if command == Command::Stop {
         eprintln!("murder: stopping: agents leave and locks are released (Ctrl-C again ends at once)");
     }
     // The run may be over already; then there is nothing to stop.
     let _ = commands.send(command).await;
-    wish == Wish::Abort
 }

@@ -44,6 +44,7 @@ pub(super) fn plan(setup: &Setup, paths: &Paths, occasion: Occasion<'_>) -> Resu
         run,
         command: occasion.command.to_owned(),
         inventory: setup.inventory.source.clone(),
+        warnings: setup.inventory.warnings(&setup.hosts),
         hosts: setup.hosts.clone(),
         link: options.link.clone(),
         tag,

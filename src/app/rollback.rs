@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use crate::cli::{Cli, RollbackArgs, Setup, Surroundings};
 use crate::control::{HostId, Release};
-use crate::deploy::{Body, Command, Errand, Found, Question, StateName, start};
+use crate::deploy::{Body, Errand, Found, Question, StateName, start};
 use crate::exit;
 use crate::fleet::{FleetState, fold_names};
 use crate::paths::Paths;
@@ -12,6 +12,7 @@ use crate::units::plural;
 use super::AppError;
 use super::deploy::switch;
 use super::errand::errand_plan;
+use super::follow::obey;
 use super::questions;
 use super::signals::{Signals, Wish};
 
@@ -27,7 +28,10 @@ pub(super) async fn rollback(
     if let Some(tag) = args.tag.as_ref().filter(|_| yes) {
         return switch(cli, around, paths, "rollback", tag).await;
     }
-    let Some(fleet) = look(&setup, paths).await? else { return Ok(exit::STOPPED) };
+    let fleet = match look(&setup, paths).await? {
+        Looked::Seen(fleet) => fleet,
+        Looked::Left(code) => return Ok(code),
+    };
     let Some(tag) = args.tag.clone().or_else(|| most_before(&fleet)) else {
         return Err(AppError::Config(
             "no host knows what was current before: name the release to go back to, `murder releases` lists them".to_owned(),
@@ -50,13 +54,21 @@ pub(super) async fn rollback(
     switch(cli, around, paths, "rollback", &tag).await
 }
 
-/// What is on the hosts; `None` if the user does not want to wait for it.
-async fn look(setup: &Setup, paths: &Paths) -> Result<Option<FleetState>, AppError> {
+/// How the look at the hosts ended.
+enum Looked {
+    /// What is on them.
+    Seen(Box<FleetState>),
+    /// The user did not want to wait for it: the exit code.
+    Left(u8),
+}
+
+/// What is on the hosts.
+async fn look(setup: &Setup, paths: &Paths) -> Result<Looked, AppError> {
     let mut run = start(errand_plan(setup, paths, "releases", Errand::Releases, false)?)?;
     let mut signals =
         Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
     eprintln!("murder: looking at {}", plural(setup.hosts.len(), "host"));
-    let (mut fleet, mut stopped) = (FleetState::new(), false);
+    let (mut fleet, mut left) = (Box::<FleetState>::default(), None);
     loop {
         tokio::select! {
             event = run.events.recv() => {
@@ -68,14 +80,15 @@ async fn look(setup: &Setup, paths: &Paths) -> Result<Option<FleetState>, AppErr
                 }
             }
             wish = signals.next() => {
-                stopped |= wish != Wish::Detach;
-                let command = if wish == Wish::Abort { Command::Abort } else { Command::Stop };
-                let _ = run.commands.send(command).await;
+                if wish != Wish::Detach {
+                    left = Some(if wish == Wish::Abort { exit::ABORTED } else { exit::STOPPED });
+                }
+                obey(wish, &run.commands).await;
             }
         }
     }
     let _ = run.task.await;
-    Ok((!stopped).then_some(fleet))
+    Ok(left.map_or(Looked::Seen(fleet), Looked::Left))
 }
 
 /// The releases of each host that answered.

@@ -99,7 +99,7 @@ async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Re
     if let Some(trouble) = record.close() {
         eprintln!("murder: {trouble}");
     }
-    Ok(if aborted { exit::ABORTED } else { exit_code.unwrap_or(exit::INTERNAL) })
+    Ok(exit_code.unwrap_or(exit::INTERNAL))
 }
 
 /// How the screen looks and behaves.

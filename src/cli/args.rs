@@ -219,7 +219,7 @@ impl DemoArgs {
 /// `murder check`
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// Say how long a deploy of so many bytes would take
+    /// Bytes of the release: say whether it fits on the disks, and how long its deploy would take
     #[arg(long, value_name = "SIZE", value_parser = read(&SIZE))]
     pub size: Option<u64>,
     #[command(flatten)]

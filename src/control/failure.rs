@@ -166,7 +166,7 @@ const ROWS: [Row; FailureKind::ALL.len()] = [
         word: "resolve",
         cause: "there is no address for the name",
         retryable: false,
-        advice: "check the name, or give the host an `address` in the inventory",
+        advice: "check the name, then retry; or give the host an `address` in the inventory and deploy again",
     },
     Row {
         word: "unreachable",
@@ -220,19 +220,19 @@ const ROWS: [Row; FailureKind::ALL.len()] = [
         word: "permission",
         cause: "the user may not write there, or the file system is read-only",
         retryable: false,
-        advice: "give the user write access to DEST, or set `become: sudo`; remount what is read-only; then retry",
+        advice: "give the user write access to DEST, or remount what is read-only, then retry; or set `become: sudo` and deploy again",
     },
     Row {
         word: "dest_exists",
         cause: "the tag is there with other content, or the link's place is taken by something that is no link",
         retryable: false,
-        advice: "choose another --tag, or move away what stands there, then retry",
+        advice: "where the tag is taken, deploy with another --tag; what stands in the link's place must be moved away, then retry",
     },
     Row {
         word: "locked",
         cause: "another run holds DEST, or this one under another name of the same machine",
         retryable: false,
-        advice: "wait for the other run to end, or name the machine only once in the inventory; then retry",
+        advice: "wait for the other run to end, then retry; or name the machine only once in the inventory and deploy again",
     },
     Row {
         word: "port_blocked",
@@ -290,6 +290,9 @@ impl fmt::Display for FailureKind {
     }
 }
 
+/// Ends the message of `dest_exists` where the release's own folder is taken: no retry mends that, only another tag.
+pub const OTHER_CONTENT: &str = "is there with other content";
+
 /// What went wrong on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -308,6 +311,11 @@ impl Failure {
     /// A failure without remote output.
     pub fn new(phase: Phase, kind: FailureKind, message: impl Into<String>) -> Self {
         Self { phase, kind, message: message.into(), detail: Vec::new() }
+    }
+
+    /// Whether the tag is taken by something else, so that the same attempt can only fail again.
+    pub fn needs_other_tag(&self) -> bool {
+        self.kind == FailureKind::DestExists && self.message.ends_with(OTHER_CONTENT)
     }
 }
 

@@ -7,7 +7,7 @@ mod lock;
 mod report;
 mod request;
 
-pub use failure::{Failure, FailureKind, Phase};
+pub use failure::{Failure, FailureKind, OTHER_CONTENT, Phase};
 pub use id::{HostId, RunId, RunKey};
 pub use line::{HEARTBEAT, LEASE, LineError, MARKER, MAX_LINE, VERSION, decode, encode};
 pub use lock::{LockOwner, SAME_DEST};

@@ -135,6 +135,8 @@ pub struct Begin {
     pub unpacked_bytes: u64,
     /// Bytes of the artifact.
     pub packed_bytes: u64,
+    /// Bytes that must be free although nothing is shipped.
+    pub least_room: u64,
     /// Files and folders of the release, for the inodes.
     pub entries: u64,
     /// Ports for the swarm, first and last; `null` for any.

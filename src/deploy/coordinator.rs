@@ -143,6 +143,8 @@ pub(super) struct Coordinator {
     pub(super) stopped_early: bool,
     /// Exit code of an end that is no host's fault.
     pub(super) broken: Option<u8>,
+    /// Ended at once while hosts still had workers.
+    pub(super) cut_off: bool,
     /// What links were seen to carry.
     pub(super) seen: SeenRates,
     /// Payload bytes that the seeder sent.
@@ -176,6 +178,7 @@ impl Coordinator {
             idle: 0,
             stopped_early: false,
             broken: None,
+            cut_off: false,
             seen: SeenRates::new(&book),
             seeder_sent: 0,
             now,
@@ -308,6 +311,7 @@ impl Coordinator {
     pub(super) fn abandon(&mut self) {
         self.broken = Some(exit::ABORTED);
         for entry in self.hosts.iter_mut().filter(|entry| entry.worker) {
+            self.cut_off = true;
             entry.leave = Leave::Unknown(
                 "ended at once, without its goodbye; an agent ends itself within 60 s".to_owned(),
             );

@@ -1,4 +1,4 @@
-use crate::control::{Failure, FailureKind, Phase, Present};
+use crate::control::{Failure, FailureKind, OTHER_CONTENT, Phase, Present};
 
 use super::errand::Errand;
 use super::event::HostState;
@@ -228,12 +228,8 @@ impl Host {
     fn step_aside(&mut self, input: &Input, rules: Rules) -> Option<Vec<Effect>> {
         match input {
             Input::Checked(Present::Other) => {
-                let failure = Failure::new(
-                    Phase::Checking,
-                    FailureKind::DestExists,
-                    "the tag is there with other content",
-                );
-                Some(self.fail(failure, rules))
+                let words = format!("the tag {OTHER_CONTENT}");
+                Some(self.fail(Failure::new(Phase::Checking, FailureKind::DestExists, words), rules))
             }
             Input::Checked(Present::Absent) if !rules.ships && rules.errand.is_none() => {
                 let words = "the release is not on this host: deploy it first";

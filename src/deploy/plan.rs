@@ -20,6 +20,8 @@ pub struct DeployPlan {
     pub command: String,
     /// Where the hosts came from, as the user would name it.
     pub inventory: String,
+    /// What is doubtful about the plan, a line each: warned of when the run begins.
+    pub warnings: Vec<String>,
     /// Whom to deploy to, each with its `dest`; a [`crate::control::HostId`] is an index into it.
     pub hosts: Vec<Host>,
     /// Name of the link in DEST.

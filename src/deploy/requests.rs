@@ -17,8 +17,8 @@ use super::worker::Do;
 /// Bytes of a part in one line: 60,000 in base64, below [`crate::control::MAX_LINE`].
 const CHUNK: usize = 45_000;
 
-/// Bytes that a check wants free where nobody said how much is to be shipped: on a full disk not even the lock can be written.
-const LEAST_ROOM: u64 = 512 << 10;
+/// Bytes that a check wants free whatever is to be shipped: on a full disk not even the lock can be written.
+const LEAST_ROOM: u64 = 1 << 20;
 
 /// What agents are asked, made from the plan and the packed payload.
 pub(super) struct Requests {
@@ -140,7 +140,10 @@ impl Requests {
     fn begin(&self, plan: &DeployPlan, id: HostId) -> Begin {
         let host = plan.hosts.get(id.index());
         let read_only = plan.errand.is_some_and(Errand::is_read_only);
-        let room = if let Some(Errand::Check { bytes }) = plan.errand { bytes.max(LEAST_ROOM) } else { 0 };
+        let (checked, least_room) = match plan.errand {
+            Some(Errand::Check { bytes }) => (bytes, LEAST_ROOM),
+            _ => (0, 0),
+        };
         Begin {
             v: VERSION,
             run: plan.run.clone(),
@@ -154,8 +157,9 @@ impl Requests {
             manifest: self.manifest.clone(),
             lock: !read_only,
             read_only,
-            unpacked_bytes: self.bytes + room,
-            packed_bytes: self.packed_bytes + room,
+            unpacked_bytes: self.bytes + checked,
+            packed_bytes: self.packed_bytes + checked,
+            least_room,
             entries: self.entries,
             ports: plan.ports,
             swarm: host.and_then(|host| host.swarm.clone()),

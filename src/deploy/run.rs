@@ -177,6 +177,9 @@ impl Run {
 
     async fn go(mut self, mut commands: mpsc::Receiver<Command>) {
         self.emit(Body::Planned(Box::new(self.plan.shown()))).await;
+        for warning in std::mem::take(&mut self.plan.warnings) {
+            self.coordinator.log(None, LogLevel::Warn, LogSource::Murder, warning);
+        }
         let (mut packing, mut packed) = self.pack();
         if !self.plan.ships() {
             self.requests = Some(Requests::of_no_payload());

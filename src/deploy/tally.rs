@@ -40,7 +40,7 @@ fn exit_code(run: &Coordinator) -> u8 {
     let wanted = run.counts.active()
         + run.counts.done()
         + if run.book.barrier.activate { 0 } else { run.counts.staged() };
-    if wanted as usize == run.hosts.len() {
+    if wanted as usize == run.hosts.len() && !run.cut_off {
         exit::OK
     } else if let Some(exit) = run.broken {
         exit

@@ -1,7 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::fields::Fields;
 use super::host::{HostName, with_port};
+use super::model::Conflict;
 use super::values::Transport;
 use super::{Host, expand};
 use crate::text::Mistake;
@@ -53,6 +54,8 @@ fn spread(field: &str, text: Option<&str>, count: usize) -> Result<Vec<Option<St
 pub(super) struct Builder {
     entries: Vec<Entry>,
     by_host: HashMap<String, Places>,
+    /// Groups and what they say of their hosts.
+    groups: Vec<(String, Fields)>,
 }
 
 /// The entries of one host string. Two ports are two machines behind one address; without a port, the first is meant.
@@ -88,52 +91,111 @@ impl Places {
     }
 }
 
+/// A host with the places that name it, in order: the group, and what the entry there says.
 #[derive(Debug)]
 struct Entry {
     host: String,
-    own: Fields,
-    group: Fields,
-    groups: Vec<String>,
+    places: Vec<(Option<usize>, Fields)>,
 }
 
 impl Builder {
+    /// Begins a group; returns its place, for [`Self::add`].
+    pub(super) fn group(&mut self, name: String, fields: Fields) -> usize {
+        self.groups.push((name, fields));
+        self.groups.len() - 1
+    }
+
     /// Adds a host, as a member of a group if one is given.
-    pub(super) fn add(&mut self, mention: Mention, group: Option<(&str, &Fields)>) {
+    pub(super) fn add(&mut self, mention: Mention, group: Option<usize>) {
         let Mention { host, fields } = mention;
         let places = self.by_host.entry(host.clone()).or_default();
         let position = places.find(fields.port).unwrap_or(self.entries.len());
         places.note(fields.port, position);
         if position == self.entries.len() {
-            let (own, group) = (Fields::default(), Fields::default());
-            self.entries.push(Entry { host, own, group, groups: Vec::new() });
+            self.entries.push(Entry { host, places: Vec::new() });
         }
-        let entry = &mut self.entries[position];
-        entry.own.fill(&fields);
-        if let Some((name, fields)) = group {
-            entry.group.fill(fields);
-            if !entry.groups.iter().any(|known| known == name) {
-                entry.groups.push(name.to_owned());
-            }
-        }
+        self.entries[position].places.push((group, fields));
     }
 
-    /// The hosts, in order. Hosts that share a name are told apart by their ports.
-    pub(super) fn finish(self, defaults: &Fields) -> Vec<Host> {
-        let Self { entries, by_host } = self;
-        let shared = |host: &str| by_host.get(host).is_some_and(Places::several);
-        let build = |entry: Entry| {
-            let Entry { host, own: mut fields, group, groups } = entry;
-            let mut name = host;
-            if let Some(port) = fields.port.filter(|_| shared(&name)) {
+    /// The hosts, in order, and where their groups or entries contradict each other. Hosts that share a name are told apart by
+    /// their ports.
+    pub(super) fn finish(self, defaults: &Fields) -> (Vec<Host>, Vec<Conflict>) {
+        let mut conflicts = Vec::new();
+        let hosts = self.entries.iter().map(|entry| {
+            let (own, group) = self.said_of(entry);
+            let mut fields = own;
+            let mut name = entry.host.clone();
+            let shared = self.by_host.get(&name).is_some_and(Places::several);
+            if let Some(port) = fields.port.filter(|_| shared) {
                 fields.address.get_or_insert_with(|| name.clone());
                 name = with_port(&name, port);
             }
+            conflicts.extend(self.contradictions(entry, &name));
             fields.fill(&group);
             fields.fill(defaults);
-            into_host(name, fields, groups)
-        };
-        entries.into_iter().map(build).collect()
+            into_host(name, fields, self.groups_of(entry))
+        });
+        (hosts.collect(), conflicts)
     }
+
+    /// What a host's own entries say of it, and what its groups do.
+    fn said_of(&self, entry: &Entry) -> (Fields, Fields) {
+        let (mut own, mut group) = (Fields::default(), Fields::default());
+        for (place, fields) in &entry.places {
+            own.fill(fields);
+            if let Some((_, fields)) = place.and_then(|place| self.groups.get(place)) {
+                group.fill(fields);
+            }
+        }
+        (own, group)
+    }
+
+    fn groups_of(&self, entry: &Entry) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for (name, _) in entry.places.iter().filter_map(|(place, _)| self.groups.get((*place)?)) {
+            if !groups.contains(name) {
+                groups.push(name.clone());
+            }
+        }
+        groups
+    }
+
+    /// What the entries of a host, or its groups with no entry above them, say differently, by field.
+    fn contradictions(&self, entry: &Entry, host: &str) -> Vec<Conflict> {
+        if entry.places.len() < 2 {
+            return Vec::new();
+        }
+        let group = |place: &Option<usize>| self.groups.get((*place)?);
+        let own = entry.places.iter().map(|(place, fields)| match group(place) {
+            Some((name, _)) => (format!("its entry in group {name}"), fields),
+            None => ("its entry in no group".to_owned(), fields),
+        });
+        let groups = entry.places.iter().filter_map(|(place, _)| group(place));
+        let mut claims = claims(groups.map(|(name, fields)| (format!("group {name}"), fields)));
+        claims.extend(self::claims(own));
+        claims.retain(|_, values| values.len() > 1);
+        let conflict = |(field, values): (String, Vec<(String, String)>)| {
+            let all: Vec<String> = values.iter().map(|(by, value)| format!("{value} by {by}")).collect();
+            let (_, used) = values.into_iter().next().unwrap_or_default();
+            let words = format!("{}; {used} is used, being the first", all.join(", "));
+            Conflict { host: host.to_owned(), field, used, words }
+        };
+        claims.into_iter().map(conflict).collect()
+    }
+}
+
+/// The different values of each field, the first that says so with each.
+fn claims<'a>(by: impl Iterator<Item = (String, &'a Fields)>) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut claims: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for (who, fields) in by {
+        for (field, value) in fields.said() {
+            let values = claims.entry(field).or_default();
+            if !values.iter().any(|(_, known)| *known == value) {
+                values.push((who.clone(), value));
+            }
+        }
+    }
+    claims
 }
 
 /// A host of which its own entry says only what `named` says, with defaults below.

@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::build::{Builder, Mention};
 use super::fields::{Defaults, FIELDS, Fields};
 use super::host::EXPECTED as EXPECTED_HOST;
+use super::model::Conflict;
 use super::values::AfterFailure;
 use super::{Hooks, Host, Options, kinds};
 use crate::text::{Key, Kind, Mistake, Notes, Unique};
@@ -28,13 +29,14 @@ struct Section {
 }
 
 impl Document {
-    /// All hosts, with their groups' fields and the defaults.
-    pub(super) fn hosts(&mut self) -> Vec<Host> {
+    /// All hosts, with their groups' fields and the defaults, and what is said of them differently.
+    pub(super) fn hosts(&mut self) -> (Vec<Host>, Vec<Conflict>) {
         let mut builder = Builder::default();
         for section in self.sections.drain(..) {
             let Section { group, fields, mentions } = section;
+            let group = group.map(|name| builder.group(name, fields));
             for mention in mentions {
-                builder.add(mention, group.as_deref().map(|group| (group, &fields)));
+                builder.add(mention, group);
             }
         }
         builder.finish(&self.defaults)
@@ -288,8 +290,10 @@ impl<'de> Visitor<'de> for HooksReader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Hooks, A::Error> {
         const KNOWN: [&[&str]; 2] =
             [&["before_activate", "after_activate", "on_after_failure", "timeout"], &[]];
-        const AFTER_FAILURE: Kind<AfterFailure> =
-            Kind { expected: "keep or rollback", parse: |text| AfterFailure::from_word(text).ok_or(None) };
+        const AFTER_FAILURE: Kind<AfterFailure> = Kind {
+            expected: "keep or rollback",
+            parse: |text| kinds::word(text, AfterFailure::WORDS, AfterFailure::from_word),
+        };
         let notes = self.0;
         let mut hooks = Hooks::default();
         let mut seen = Vec::new();

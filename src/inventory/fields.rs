@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use super::kinds;
 use super::values::Transport;
 use crate::text::{Key, Notes, Unique};
+use crate::units::format_rate;
 
 /// Fields that defaults, groups and hosts may have.
 pub(super) const FIELDS: &[&str] = &[
@@ -65,6 +66,28 @@ impl Fields {
         for (label, value) in &lower.labels {
             self.labels.entry(label.clone()).or_insert_with(|| value.clone());
         }
+    }
+
+    /// What these say, field by field, in the words of an inventory.
+    pub(super) fn said(&self) -> Vec<(String, String)> {
+        let joined = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(", "));
+        let fields = [
+            ("user", self.user.clone()),
+            ("dest", self.dest.clone()),
+            ("rack", self.rack.clone()),
+            ("address", self.address.clone()),
+            ("port", self.port.map(|port| port.to_string())),
+            ("identity", joined(&self.identity)),
+            ("jump", joined(&self.jump)),
+            ("swarm", self.swarm.clone()),
+            ("rate", self.rate.map(format_rate)),
+            ("become", self.become_sudo.map(|sudo| if sudo { "sudo" } else { "none" }.to_owned())),
+            ("ssh_config", self.ssh_config.map(|user| if user { "user" } else { "none" }.to_owned())),
+            ("transport", self.transport.map(|transport| transport.to_string())),
+        ];
+        let fields = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
+        let labels = self.labels.iter().map(|(label, value)| (format!("label {label}"), value.clone()));
+        fields.chain(labels).collect()
     }
 
     /// Reads the field `key` of a host, one of [`FIELDS`]. Where addresses are, ranges may be.

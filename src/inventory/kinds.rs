@@ -6,7 +6,7 @@ use super::values::{
     Amount, Canary, ColorChoice, HostKeys, Notify, Output, Percent, PortRange, Theme, Transport, Unpack,
 };
 use super::{Expr, host};
-use crate::text::{Kind, Mistake};
+use crate::text::{Kind, Mistake, no_word};
 use crate::units;
 
 /// Frames a second that the screen may draw; more is not seen, and floods a slow line.
@@ -105,7 +105,7 @@ pub(super) const BECOME: Kind<bool> = Kind {
     parse: |text| match text {
         "sudo" => Ok(true),
         "none" => Ok(false),
-        _ => Err(None),
+        _ => no_word(text, &["sudo", "none"]),
     },
 };
 
@@ -115,13 +115,13 @@ pub(super) const SSH_CONFIG: Kind<bool> = Kind {
     parse: |text| match text {
         "user" => Ok(true),
         "none" => Ok(false),
-        _ => Err(None),
+        _ => no_word(text, &["user", "none"]),
     },
 };
 
 /// Who speaks SSH.
 pub(super) const TRANSPORT: Kind<Transport> =
-    Kind { expected: "russh or openssh", parse: |text| Transport::from_word(text).ok_or(None) };
+    Kind { expected: "russh or openssh", parse: |text| word(text, Transport::WORDS, Transport::from_word) };
 
 /// Lines for a shell; nothing is no hook.
 pub(super) const SHELL: Kind<Option<String>> = Kind {
@@ -141,7 +141,7 @@ pub const BOOL: Kind<bool> = Kind {
     parse: |text| match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err(None),
+        _ => no_word(text, &["true", "false"]),
     },
 };
 
@@ -149,9 +149,15 @@ pub const BOOL: Kind<bool> = Kind {
 pub const DEST: Kind<String> = Kind {
     expected: "an absolute folder like /srv/app",
     parse: |text| {
-        let climbs = text.split('/').any(|part| part == "..");
-        let fits = text.starts_with('/') && !climbs && !text.contains(char::is_control);
-        if fits { Ok(text.to_owned()) } else { Err(None) }
+        if !text.starts_with('/') || text.contains(char::is_control) {
+            return Err(None);
+        }
+        match without_climbing(text) {
+            None => Ok(text.to_owned()),
+            Some(meant) => Err(Some(Mistake::hint(format!(
+                "`..` is refused, for where it leads depends on the links of each host: write the folder itself, {meant}"
+            )))),
+        }
     },
 };
 
@@ -235,14 +241,14 @@ pub const DURATION: Kind<Duration> = Kind {
 
 /// What is unpacked.
 pub const UNPACK: Kind<Unpack> =
-    Kind { expected: "auto, always or never", parse: |text| Unpack::from_word(text).ok_or(None) };
+    Kind { expected: "auto, always or never", parse: |text| word(text, Unpack::WORDS, Unpack::from_word) };
 
 /// A pattern of files to leave out.
 pub const GLOB: Kind<String> = Kind { expected: "a pattern like *.log or /tmp", parse: |text| path(text) };
 
 /// What becomes of unknown host keys.
 pub const HOST_KEYS: Kind<HostKeys> =
-    Kind { expected: "strict or accept-new", parse: |text| HostKeys::from_word(text).ok_or(None) };
+    Kind { expected: "strict or accept-new", parse: |text| word(text, HostKeys::WORDS, HostKeys::from_word) };
 
 /// A file on the operator's machine.
 pub const FILE: Kind<PathBuf> = Kind { expected: "a file", parse: |text| path(text).map(PathBuf::from) };
@@ -258,22 +264,28 @@ pub const REPORT: Kind<PathBuf> = Kind {
 };
 
 /// The face of a run.
-pub const OUTPUT: Kind<Output> =
-    Kind { expected: "auto, tui, plain, json or quiet", parse: |text| Output::from_word(text).ok_or(None) };
+pub const OUTPUT: Kind<Output> = Kind {
+    expected: "auto, tui, plain, json or quiet",
+    parse: |text| word(text, Output::WORDS, Output::from_word),
+};
 
 /// Whether there are colours.
-pub const COLOR: Kind<ColorChoice> =
-    Kind { expected: "auto, always or never", parse: |text| ColorChoice::from_word(text).ok_or(None) };
+pub const COLOR: Kind<ColorChoice> = Kind {
+    expected: "auto, always or never",
+    parse: |text| word(text, ColorChoice::WORDS, ColorChoice::from_word),
+};
 
 /// The colours of the screen.
 pub const THEME: Kind<Theme> = Kind {
     expected: "default, dark, light, high-contrast, color-blind or mono",
-    parse: |text| Theme::from_word(&text.replace("colour", "color")).ok_or(None),
+    parse: |text| word(&text.replace("colour", "color"), Theme::WORDS, Theme::from_word),
 };
 
 /// How the first failure and the end are told.
-pub const NOTIFY: Kind<Notify> =
-    Kind { expected: "none, bell, osc9 or osc777", parse: |text| Notify::from_word(text).ok_or(None) };
+pub const NOTIFY: Kind<Notify> = Kind {
+    expected: "none, bell, osc9 or osc777",
+    parse: |text| word(text, Notify::WORDS, Notify::from_word),
+};
 
 /// Frames a second.
 pub const FPS: Kind<u8> = Kind {
@@ -283,6 +295,24 @@ pub const FPS: Kind<u8> = Kind {
 
 /// How much is said.
 pub const VERBOSE: Kind<u8> = Kind { expected: "a number from 0 to 3", parse: |text| digits(text) };
+
+/// One of a few words.
+pub(super) fn word<T>(text: &str, words: &[&str], read: fn(&str) -> Option<T>) -> Result<T, Option<Mistake>> {
+    read(text).map_or_else(|| no_word(text, words), Ok)
+}
+
+/// The path without its `..`, as it reads; `None` if it has none.
+fn without_climbing(path: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    path.split('/').any(|part| part == "..").then(|| format!("/{}", parts.join("/")))
+}
 
 fn non_empty(text: &str) -> Result<String, Option<Mistake>> {
     if text.is_empty() { Err(None) } else { Ok(text.to_owned()) }

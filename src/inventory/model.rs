@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::fields::Fields;
 use super::values::{AfterFailure, Transport};
-use super::{Options, build};
+use super::{Options, build, fold};
 
 /// How long a hook may take if the inventory does not say. SPEC's example.
 pub const DEFAULT_HOOK_TIMEOUT: Duration = Duration::from_secs(120);
@@ -23,6 +23,33 @@ pub struct Inventory {
     pub options: Options,
     /// What holds for hosts that are named elsewhere.
     pub(super) defaults: Fields,
+    /// What its parts say differently of one host.
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+/// A field of a host that two parts of the inventory give different values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Conflict {
+    /// Name of the host.
+    pub(super) host: String,
+    pub(super) field: String,
+    /// Its value that is used.
+    pub(super) used: String,
+    /// The values with who says so, and which is used.
+    pub(super) words: String,
+}
+
+impl Conflict {
+    /// Whether it is about this host as it is now: the command line may have settled it.
+    fn is_open(&self, host: &Host) -> bool {
+        let now = match self.field.as_str() {
+            "user" => host.user.as_deref(),
+            "dest" => host.dest.as_deref(),
+            "address" => host.address.as_deref(),
+            _ => return true,
+        };
+        now == Some(self.used.as_str())
+    }
 }
 
 /// A host, with all that the inventory says of it. What is `None` or empty comes from the user's OpenSSH configuration,
@@ -126,6 +153,25 @@ impl Inventory {
     /// An inventory of hosts that were made elsewhere.
     pub fn new(source: impl Into<String>, hosts: Vec<Host>) -> Self {
         Self { source: source.into(), hosts, ..Self::default() }
+    }
+
+    /// What of the inventory is doubtful for these hosts, and how it is taken; a line each.
+    pub fn warnings(&self, hosts: &[Host]) -> Vec<String> {
+        if self.conflicts.is_empty() {
+            return Vec::new();
+        }
+        let selected: HashMap<&str, &Host> = hosts.iter().map(|host| (host.name.as_str(), host)).collect();
+        let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for conflict in &self.conflicts {
+            let host = selected.get(conflict.host.as_str());
+            if host.is_some_and(|host| conflict.is_open(host)) {
+                alike.entry((&conflict.field, &conflict.words)).or_default().push(&conflict.host);
+            }
+        }
+        let line = |((field, words), hosts): ((&str, &str), Vec<&str>)| {
+            format!("the inventory contradicts itself about `{field}` of {}: {words}", fold(&hosts))
+        };
+        alike.into_iter().map(line).collect()
     }
 
     /// Narrows the inventory to the hosts of another list. A host that is not in the inventory is added with the

@@ -46,7 +46,7 @@ impl Inventory {
             })?;
             mentions.into_iter().for_each(|mention| builder.add(mention, None));
         }
-        Ok(Self::new(NAME, builder.finish(&Fields::default())))
+        Ok(Self::listed(NAME, builder))
     }
 
     /// Reads YAML or lines of text. The ending of `source_name` says which, else the look of the first line does.
@@ -56,9 +56,15 @@ impl Inventory {
             return lines(source_name, text).map_err(InventoryError::from);
         }
         let mut document = syntax::read(source_name, text)?;
-        let hosts = document.hosts();
+        let (hosts, conflicts) = document.hosts();
         let (hooks, options, defaults) = (document.hooks, document.options, document.defaults);
-        Ok(Self { source: source_name.to_owned(), hosts, hooks, options, defaults })
+        Ok(Self { source: source_name.to_owned(), hosts, hooks, options, defaults, conflicts })
+    }
+
+    /// Of hosts without groups and defaults.
+    fn listed(source: &str, builder: Builder) -> Self {
+        let (hosts, conflicts) = builder.finish(&Fields::default());
+        Self { conflicts, ..Self::new(source, hosts) }
     }
 
     fn from_bytes(source_name: &str, bytes: Vec<u8>) -> Result<Self, InventoryError> {
@@ -88,7 +94,7 @@ fn lines(source: &str, text: &str) -> Result<Inventory, Box<TextError>> {
         })?;
         mentions.into_iter().for_each(|mention| builder.add(mention, None));
     }
-    Ok(Inventory::new(source, builder.finish(&Fields::default())))
+    Ok(Inventory::listed(source, builder))
 }
 
 fn without_comment(line: &str) -> &str {

@@ -340,3 +340,33 @@ proptest::proptest! {
         drop(Expr::parse(&text));
     }
 }
+
+#[test]
+fn what_two_groups_say_differently_of_a_host_is_told_with_both_and_with_what_is_used() {
+    let inventory = yaml(
+        "
+groups:
+  web: {user: deploy, rack: r1, labels: {ring: late}, hosts: [\"web[1-3]\", {host: web4, user: me}]}
+  canary: {user: root, rack: r1, labels: {ring: early}, hosts: [\"web[1-2]\", web4]}
+  odd: [root@web3, {host: web4, user: you, port: 22}]
+",
+    );
+    assert_eq!(host(&inventory, "web1").user.as_deref(), Some("deploy"));
+    let ring = "late by group web, early by group canary; late is used, being the first";
+    assert_eq!(
+        inventory.warnings(&inventory.hosts),
+        [
+            format!("the inventory contradicts itself about `label ring` of web[1-2,4]: {ring}"),
+            "the inventory contradicts itself about `user` of web[1-2]: deploy by group web, root by group canary; \
+             deploy is used, being the first"
+                .to_owned(),
+            "the inventory contradicts itself about `user` of web4: me by its entry in group web, you by its entry in \
+             group odd; me is used, being the first"
+                .to_owned(),
+        ]
+    );
+    let chosen = |name: &str| vec![host(&inventory, name).clone()];
+    assert!(inventory.warnings(&chosen("web3")).is_empty(), "its own user wins over both groups");
+    let told = Host { user: Some("ops".into()), ..host(&inventory, "web1").clone() };
+    assert_eq!(inventory.warnings(&[told]).len(), 1, "the command line says the user");
+}

@@ -35,6 +35,14 @@ pub enum JournalError {
     /// Nothing is recorded that could be meant.
     #[error("no run is recorded below {}: deploy something first", .0.display())]
     Empty(PathBuf),
+    /// There are runs, and `last` means none of them.
+    #[error("`last` is {wanted}, and there is none such: name the run that is meant, the newest is {newest}")]
+    NoLast {
+        /// What it is.
+        wanted: &'static str,
+        /// The newest of all.
+        newest: String,
+    },
     /// No run has that name.
     #[error("no recorded run is called {name:?}; the newest are {}", near.join(", "))]
     Unknown {

@@ -98,8 +98,10 @@ pub fn last(root: &Path, which: Which) -> Result<Option<Run>, JournalError> {
 /// When there is none, or more than one.
 pub fn find(root: &Path, name: &str, which: Which) -> Result<Recorded, JournalError> {
     if name == "last" {
-        let run = last(root, which)?.ok_or_else(|| JournalError::Empty(root.to_owned()))?;
-        return Recorded::open(&run.folder);
+        return match last(root, which)? {
+            Some(run) => Recorded::open(&run.folder),
+            None => Err(no_last(root, which)?),
+        };
     }
     if name.contains('/') {
         return Recorded::open(Path::new(name));
@@ -119,6 +121,17 @@ pub fn find(root: &Path, name: &str, which: Which) -> Result<Recorded, JournalEr
         [] => Err(JournalError::Unknown { name: name.to_owned(), near: names(&mut runs.iter().take(NEAR)) }),
         _ => Err(JournalError::Ambiguous { name: name.to_owned(), of: names(&mut of.into_iter()) }),
     }
+}
+
+fn no_last(root: &Path, which: Which) -> Result<JournalError, JournalError> {
+    let wanted = match which {
+        Which::Any => "the newest run that is no demo",
+        Which::Shipped => "the newest deploy or retry",
+    };
+    Ok(match runs(root)?.first() {
+        Some(newest) => JournalError::NoLast { wanted, newest: newest.status.run.0.clone() },
+        None => JournalError::Empty(root.to_owned()),
+    })
 }
 
 /// The newest run of the same fleet that ended before this one began: what it is compared with. A fleet is its hosts,

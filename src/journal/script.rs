@@ -259,6 +259,18 @@ pub(crate) fn some_failed() -> Vec<Event> {
     })
 }
 
+/// Three hosts, one of which fails, which is more than may: the barrier shuts.
+pub(crate) fn shut() -> Vec<Event> {
+    let mut script = Script::new(plan(3));
+    script.started().fetch(&[0, 1, 2], 1, 3);
+    let full = Failure::new(Phase::Fetching, FailureKind::DiskFull, "no space left on device");
+    script.host(2, 1, HostState::Failed(full.clone())).stage(&[0, 1], 1);
+    let reason = "1 failed, more than --max-fail 0".to_owned();
+    script.log(None, LogLevel::Warn, &format!("nothing more is activated: {reason}"));
+    let failures = vec![FailureGroup { kind: full.kind, message: full.message, hosts: vec![HostId(2)] }];
+    script.finish(Summary { failures, shut: Some(reason), ..summary(6, 0, 2, 1, 0) })
+}
+
 /// Four hosts; Ctrl-C while two fetch and two are still connecting.
 pub(crate) fn stopped() -> Vec<Event> {
     let mut script = Script::new(plan(4));

@@ -165,6 +165,10 @@ fn last_is_the_newest_run_that_is_no_demo() {
     let root = tempfile::tempdir().unwrap();
     let missing = root.path().join("none");
     assert!(matches!(find(&missing, "last", Which::Any), Err(JournalError::Empty(_))));
+    record(root.path(), "20261122-150146-0000", true, START - 1000, &script::demo());
+    let none = find(root.path(), "last", Which::Any).unwrap_err().to_string();
+    assert!(none.contains("no demo") && none.contains("the newest is 20261122-150146-0000"), "{none}");
+    std::fs::remove_dir_all(root.path().join("20261122-150146-0000")).unwrap();
     record(root.path(), "20261123-150146-aaaa", false, START, &script::success());
     record(root.path(), "20261124-150146-bbbb", true, START + 1000, &script::demo());
     let mut check = script::success();

@@ -36,6 +36,8 @@ pub struct Need {
     pub unpacked: u64,
     /// Bytes of its artifact.
     pub packed: u64,
+    /// Bytes that must be free even for nothing.
+    pub least: u64,
     /// Its paths.
     pub entries: u64,
 }
@@ -129,10 +131,14 @@ impl Dest {
     /// Whether a release fits: its artifact and its files lie there at the same time. What an earlier attempt took is not counted again.
     pub fn preflight(&self, tag: &str, need: &Need) -> Result<Space, DestError> {
         let space = self.space()?;
+        let (path, free) = (self.root.clone(), space.bytes);
         let taken = partial::listed(&self.partial_folder(tag)).1;
-        let needed = need.packed.saturating_sub(taken).saturating_add(need.unpacked);
-        if needed > space.bytes {
-            return Err(DestError::Space { path: self.root.clone(), free: space.bytes, needed });
+        let (packed, unpacked) = (need.packed.saturating_sub(taken), need.unpacked);
+        if packed.saturating_add(unpacked) > free {
+            return Err(DestError::Space { path, free, packed, unpacked });
+        }
+        if need.least > free {
+            return Err(DestError::Room { path, free, needed: need.least });
         }
         if need.entries > space.inodes {
             let (path, free) = (self.root.clone(), space.inodes);

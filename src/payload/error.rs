@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::control::{Failure, FailureKind, LockOwner, Phase, SAME_DEST};
+use crate::control::{Failure, FailureKind, LockOwner, OTHER_CONTENT, Phase, SAME_DEST};
 use crate::units::format_bytes;
 
 use super::manifest::ManifestError;
@@ -20,8 +20,27 @@ pub enum DestError {
         source: io::Error,
     },
     /// The preflight found too little space.
-    #[error("{} has {} free, and the release needs {}", path.display(), format_bytes(*free), format_bytes(*needed))]
+    #[error(
+        "{} has {} free, and the release needs {}: {} packed and {} unpacked, which lie there at the same time",
+        path.display(), format_bytes(*free), format_bytes(packed.saturating_add(*unpacked)), format_bytes(*packed),
+        format_bytes(*unpacked)
+    )]
     Space {
+        /// Where.
+        path: PathBuf,
+        /// Bytes that this user may still write.
+        free: u64,
+        /// Bytes of the artifact that are not there yet.
+        packed: u64,
+        /// Bytes of the files.
+        unpacked: u64,
+    },
+    /// The preflight found too little space for anything.
+    #[error(
+        "{} has {} free: a deployment of any size wants {} there, for its lock and its records",
+        path.display(), format_bytes(*free), format_bytes(*needed)
+    )]
+    Room {
         /// Where.
         path: PathBuf,
         /// Bytes that this user may still write.
@@ -49,7 +68,7 @@ pub enum DestError {
     #[error("{} is no symbolic link; move it away", .0.display())]
     NoLink(PathBuf),
     /// The release folder is there already.
-    #[error("{} is there with other content", .0.display())]
+    #[error("{} {OTHER_CONTENT}", .0.display())]
     Taken(PathBuf),
     /// There is no such release.
     #[error("there is no release {}", .0.display())]
@@ -61,6 +80,8 @@ pub enum DestError {
         path: PathBuf,
         /// Who holds it.
         owner: Box<LockOwner>,
+        /// What is known of the process that holds it, for a person on the host.
+        holder: String,
     },
     /// This very run holds DEST for another of its hosts.
     #[error("{SAME_DEST}{0}")]
@@ -115,7 +136,7 @@ impl DestError {
         let otherwise = if phase == Phase::Activating { FailureKind::Activate } else { FailureKind::Unpack };
         match self {
             Self::Io { source, .. } => io_kind(source).unwrap_or(otherwise),
-            Self::Space { .. } | Self::Inodes { .. } => FailureKind::DiskFull,
+            Self::Space { .. } | Self::Room { .. } | Self::Inodes { .. } => FailureKind::DiskFull,
             Self::Mode { .. } => FailureKind::Permission,
             Self::NoLink(_) | Self::Taken(_) => FailureKind::DestExists,
             Self::Locked { .. } | Self::SameDest(_) => FailureKind::Locked,
@@ -126,7 +147,12 @@ impl DestError {
 
     /// As it is told to the operator.
     pub fn failure(&self, phase: Phase) -> Failure {
-        Failure::new(phase, self.kind(phase), self.to_string())
+        let failure = Failure::new(phase, self.kind(phase), self.to_string());
+        match self {
+            // Not in the message: that is the same on all hosts of the other run, which are shown as one.
+            Self::Locked { holder, .. } => Failure { detail: vec![holder.clone()], ..failure },
+            _ => failure,
+        }
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn take(
         }
         let may_be_ended = same_run || content.adrift;
         if !may_be_ended || content.process == Process::own() || !content.process.is_here() {
-            return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
+            return Err(content.locked(dest));
         }
         let (since, _) = ended.get_or_insert_with(|| {
             content.process.signal(Signal::TERM);
@@ -135,7 +135,7 @@ pub(super) fn take(
             (Instant::now(), content.owner.clone())
         });
         if since.elapsed() > END_PATIENCE + KILL_PATIENCE {
-            return Err(DestError::Locked { path: dest.to_owned(), owner: Box::new(content.owner) });
+            return Err(content.locked(dest));
         }
         if since.elapsed() > END_PATIENCE {
             content.process.signal(Signal::KILL);
@@ -183,7 +183,31 @@ fn write(mut file: &File, content: &Content) -> io::Result<()> {
     file.write_all(&text)
 }
 
+impl Content {
+    fn locked(self, dest: &Path) -> DestError {
+        DestError::Locked { path: dest.to_owned(), holder: self.process.words(), owner: Box::new(self.owner) }
+    }
+}
+
 impl Process {
+    /// Which process it is, and how it is ended if it does not end by itself.
+    fn words(&self) -> String {
+        let pid = self.pid;
+        if !self.is_here() {
+            format!("its agent is process {pid} of another machine, or of another boot of this one")
+        } else if stat(pid)
+            .is_some_and(|fields| matches!(fields.first().map(String::as_str), Some("T" | "t")))
+        {
+            format!(
+                "its agent is process {pid} here, and is stopped: `kill -9 {pid}` on the host ends it and frees the lock"
+            )
+        } else {
+            format!(
+                "its agent is process {pid} here; it ends when that run does, or within 60 s of its operator's end"
+            )
+        }
+    }
+
     fn own() -> Self {
         let pid = std::process::id();
         Self { pid, started: started(pid), boot: boot_id() }
@@ -213,11 +237,16 @@ pub(super) fn boot_id() -> String {
         )
 }
 
-/// Start time of a process as in field 22 of `/proc/PID/stat`; the command's name before it may hold anything.
+/// Start time of a process in clock ticks after boot.
 fn started(pid: u32) -> Option<u64> {
+    stat(pid)?.get(19)?.parse().ok()
+}
+
+/// What `/proc/PID/stat` says from its third field on, the state; the command's name before it may hold anything.
+fn stat(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    Some(fields.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -255,6 +284,31 @@ mod tests {
         guard.release().unwrap();
         assert!(!path.exists(), "nothing is left of it");
         take(&path, folder.path(), &owner("b", "h")).unwrap();
+    }
+
+    #[test]
+    fn whoever_finds_the_lock_taken_is_told_which_process_holds_it_and_how_to_end_one_that_was_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let _held = take(&path, folder.path(), &owner("a", "h")).unwrap();
+        let failure = take(&path, folder.path(), &owner("b", "h"))
+            .unwrap_err()
+            .failure(crate::control::Phase::Checking);
+        assert!(!failure.message.contains("process"), "{failure}: the same on all hosts");
+        assert!(failure.detail[0].contains(&format!("process {} here", std::process::id())), "{failure:?}");
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let process = Process { pid, started: started(pid), boot: boot_id() };
+        process.signal(Signal::STOP);
+        while stat(pid).unwrap()[0] != "T" {
+            std::thread::sleep(POLL);
+        }
+        let words = process.words();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(words.contains("is stopped") && words.contains(&format!("kill -9 {pid}")), "{words}");
+        assert!(process.words().contains("another boot"), "it is gone: {}", process.words());
     }
 
     #[test]

@@ -297,6 +297,7 @@ enum Object<'a> {
         swarm: &'a SwarmSummary,
         failures: Vec<Group<'a>>,
         activation: Option<ActivationSummary>,
+        shut: Option<&'a str>,
         left_behind: Vec<Said<'a>>,
         unchecked: Vec<Said<'a>>,
     },
@@ -373,6 +374,7 @@ impl<'a> Object<'a> {
             swarm: &summary.swarm,
             failures: summary.failures.iter().map(group).collect(),
             activation: summary.activation,
+            shut: summary.shut.as_deref(),
             left_behind: said(&summary.left_behind),
             unchecked: said(&summary.unchecked),
         }

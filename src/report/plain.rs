@@ -9,7 +9,7 @@ use super::style::Ink;
 use super::text::{clean, cut};
 use super::words::title;
 use super::{Ci, Face, Style, summary};
-use crate::control::{Failure, HostId, LogLevel, LogSource};
+use crate::control::{Failure, FailureKind, HostId, LogLevel, LogSource};
 use crate::deploy::{BarrierState, Body, Event, HostState, LogLine, Mark, Plan, RunInfo};
 use crate::fleet::{FleetState, fold_names};
 use crate::units::{format_bytes, format_clock, format_duration, plural};
@@ -134,9 +134,9 @@ impl<W: Write> Plain<W> {
                 .host(host)
                 .and_then(|it| it.found.as_ref())
                 .map_or_else(String::new, |it| it.words()),
-            HostState::Failed(Failure { phase, kind, message, .. }) => {
-                let of = if attempt <= attempts { format!(" of {attempts}") } else { String::new() };
-                format!("{kind} while {phase}: {message} (attempt {attempt}{of})")
+            HostState::Failed(failure) => {
+                let Failure { phase, kind, message, .. } = failure;
+                format!("{kind} while {phase}: {message}{}", which(attempt, attempts, *kind))
             }
             HostState::Connecting if attempt > 1 => format!("attempt {attempt}"),
             _ => String::new(),
@@ -329,6 +329,15 @@ impl<W: Write + Send> Face for Plain<W> {
 
     fn trouble(&self) -> Option<String> {
         self.out.trouble()
+    }
+}
+
+/// Which attempt a failure ended, where there was or could be another: ` (attempt 2 of 3)`. A user's retries go beyond.
+fn which(attempt: u32, attempts: u32, kind: FailureKind) -> String {
+    match attempt {
+        attempt if attempt > attempts.max(1) => format!(" (attempt {attempt})"),
+        1 if attempts < 2 || !kind.retryable() => String::new(),
+        attempt => format!(" (attempt {attempt} of {attempts})"),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct PlanLine {
     pub activate: bool,
     /// The least possible time for the unpacked bytes, if a rate is known.
     pub least_seconds: Option<f64>,
+    /// What is doubtful about the plan.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Serialize)]

@@ -160,3 +160,15 @@ fn a_past_run_is_found_and_set_beside_the_one_before() {
     std::fs::write(root.path().join("a/events.jsonl"), "{").unwrap();
     assert!(matches!(Past::find(root.path(), "a"), Err(crate::journal::JournalError::NoPlan(_))));
 }
+
+#[test]
+fn a_transfer_that_was_over_before_any_rate_was_told_has_no_highest_throughput() {
+    let mut script = Script::new(script::plan(1));
+    script.started().host(0, 1, HostState::Fetching).after(80).progress(0, script::PACKED, 0).stage(&[0], 1);
+    let run = report(script.finish(script::summary(0, 0, 1, 0, 0)));
+    for text in all(&run, None) {
+        assert!(!text.contains("highest throughput") && !text.contains("0 B/s"), "{text}");
+    }
+    let [markdown, ..] = all(&report(script::success()), None);
+    assert!(markdown.contains("highest throughput"), "{markdown}");
+}

@@ -104,6 +104,7 @@ fn every_line_is_as_the_schema_says() {
         script::held(),
         script::demo(),
         script::rolled_back(),
+        script::shut(),
     ];
     let errands = [script_errands::check(), script_errands::releases(), script_errands::clean()];
     let plan = PlanLine {
@@ -118,6 +119,7 @@ fn every_line_is_as_the_schema_says() {
         link: "current".into(),
         activate: true,
         least_seconds: None,
+        warnings: vec!["doubtful".into()],
     };
     let plan = serde_json::from_str(&plan.json(0)).unwrap();
     for line in runs.iter().chain(&errands).flat_map(|events| lines(events)).chain([plan]) {

@@ -5,8 +5,8 @@ use super::Style;
 use super::outcome::{activation, by_words, outcome};
 use super::style::Ink;
 use super::text::{clean, wrap};
-use super::words::{begun, seconds, title};
-use crate::control::{Failure, FailureKind, HostId};
+use super::words::{begun, nothing_more, seconds, title};
+use crate::control::{Failure, FailureKind, HostId, OTHER_CONTENT, Phase};
 use crate::deploy::{FailureGroup, Plan, StateName, Summary};
 use crate::fleet::{FleetState, HostRecord, fold_names};
 use crate::units::{format_bytes, plural};
@@ -139,7 +139,8 @@ impl Text<'_> {
             let _ = write!(text, ", {unsure} got it and failed after that");
         }
         if rest > 0 {
-            let _ = write!(text, ", {rest} what they had before");
+            let has = if rest == 1 { "it" } else { "they" };
+            let _ = write!(text, ", {rest} what {has} had before");
         }
         self.fact("right now", &text);
     }
@@ -147,8 +148,7 @@ impl Text<'_> {
     /// Why the rest was not activated.
     fn shut(&mut self) {
         if let Some(reason) = &self.outcome.shut {
-            let text = format!("nothing more was activated: {reason}");
-            self.fact("barrier", &text);
+            self.fact("barrier", &nothing_more(reason));
         }
     }
 
@@ -301,7 +301,7 @@ impl Text<'_> {
         if left_behind.is_empty() && unchecked.is_empty() {
             let mut text =
                 "no process, port, lock or temporary file of this run stays on any host".to_owned();
-            if self.outcome.failed + self.outcome.cancelled > 0 && self.outcome.swarm.bytes > 0 {
+            if self.fleet.hosts().iter().any(has_partial_data) {
                 text.push_str("; verified pieces stay for a retry");
             }
             self.fact("left clean", &text);
@@ -356,20 +356,55 @@ impl Text<'_> {
             if staged > 0 {
                 let despite = if self.outcome.shut.is_some() { ", whatever shut the barrier" } else { "" };
                 let what = format!("makes it current on the {} staged{despite}", hosts(staged));
-                steps.push((format!("murder activate {tag}"), what));
+                steps.push((format!("murder activate {tag}{}", self.of_inventory()), what));
             }
-            if rest > 0 {
-                let what = format!("goes on with the {} not done", hosts(rest));
-                steps.push((format!("murder retry {run}"), what));
-            }
+            steps.extend(self.again(rest));
             if active > 0 && rest > 0 {
                 steps.push((
-                    "murder rollback TAG".to_owned(),
+                    format!("murder rollback TAG{}", self.of_inventory()),
                     "takes all hosts back to one release".to_owned(),
                 ));
             }
         }
+        if matches!(command.as_str(), "activate" | "rollback") && rest > 0 {
+            let what = "lists what is on the hosts".to_owned();
+            steps.push((format!("murder releases{}", self.of_inventory()), what));
+        }
         steps.push((format!("murder show {run}"), "tells more of this run".to_owned()));
+        steps
+    }
+
+    /// The flag that names the same inventory again, where one was named.
+    fn of_inventory(&self) -> String {
+        let inventory = &self.plan.inventory;
+        let is_file = [".yaml", ".yml", ".txt", ".json"].iter().any(|end| inventory.ends_with(end));
+        let usual = inventory.trim_start_matches("./") == "hosts.yaml";
+        let named = is_file && !usual && !inventory.starts_with("--hosts");
+        if named { format!(" -i {inventory}") } else { String::new() }
+    }
+
+    /// What brings the release to the hosts that are not done. Where the tag is taken, only another one does, and then all hosts
+    /// are to have that one.
+    fn again(&self, rest: u32) -> Vec<(String, String)> {
+        let Plan { run, tag, payload, .. } = self.plan;
+        let taken = |host: &&HostRecord| host.failure().is_some_and(Failure::needs_other_tag);
+        let taken = self.fleet.hosts().iter().filter(taken).count() as u32;
+        let all = rest as usize == self.fleet.hosts().len();
+        let mut steps = Vec::new();
+        if taken > 0 {
+            let again = if all {
+                format!("retry {run} --tag TAG")
+            } else {
+                format!("deploy {payload} --tag TAG{}", self.of_inventory())
+            };
+            let on = plural(taken as usize, "host");
+            let what = format!("ships it under another tag: {tag} {OTHER_CONTENT} on {on}");
+            steps.push((format!("murder {again}"), what));
+        }
+        if rest > taken && (taken == 0 || !all) {
+            let what = format!("goes on with the {} not done", plural((rest - taken) as usize, "host"));
+            steps.push((format!("murder retry {run}"), what));
+        }
         steps
     }
 
@@ -391,6 +426,15 @@ impl Text<'_> {
             let _ = writeln!(self.out, "      {line}");
         }
     }
+}
+
+/// Whether pieces lie on a host that a retry need not fetch again.
+fn has_partial_data(host: &HostRecord) -> bool {
+    let broken_off = match host.failure() {
+        Some(failure) => failure.phase < Phase::Activating,
+        None => host.name() == StateName::Cancelled,
+    };
+    broken_off && host.fetched > 0
 }
 
 /// Kinds of the failures of attempts before the last: `refused (2 times), lost`. Empty if there were none.

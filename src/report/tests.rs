@@ -58,7 +58,7 @@ fn fleet(events: &[Event]) -> FleetState {
     fleet
 }
 
-fn runs() -> [(&'static str, Vec<Event>); 9] {
+fn runs() -> [(&'static str, Vec<Event>); 10] {
     [
         ("success", script::success()),
         ("some_failed", script::some_failed()),
@@ -66,6 +66,7 @@ fn runs() -> [(&'static str, Vec<Event>); 9] {
         ("held", script::held()),
         ("demo", script::demo()),
         ("rolled_back", script::rolled_back()),
+        ("shut", script::shut()),
         ("check", script_errands::check()),
         ("releases", script_errands::releases()),
         ("clean", script_errands::clean()),
@@ -314,4 +315,54 @@ fn nothing_is_printed_over_a_question_and_nothing_is_lost() {
     for line in kept(&plain(options(), &events)).iter().filter(|line| line.contains("active")) {
         assert!(told.contains(line), "{line:?} in {told:#?}");
     }
+}
+
+#[test]
+fn a_failure_names_its_attempt_only_where_another_came_or_could_come() {
+    let failed = |attempts: u32, attempt: u32, kind: FailureKind| {
+        let mut script = Script::new(Plan { attempts, ..script::plan(1) });
+        script.host(0, attempt, HostState::Failed(Failure::new(Phase::Connecting, kind, "as told")));
+        plain(options(), &script.events).lines().last().unwrap().to_owned()
+    };
+    for (attempts, attempt, kind, end) in [
+        (3, 1, FailureKind::Auth, "as told"),
+        (3, 1, FailureKind::Refused, "as told (attempt 1 of 3)"),
+        (1, 1, FailureKind::Refused, "as told"),
+        (3, 2, FailureKind::Auth, "as told (attempt 2 of 3)"),
+        (3, 3, FailureKind::Refused, "as told (attempt 3 of 3)"),
+        (3, 4, FailureKind::Auth, "as told (attempt 4)"),
+    ] {
+        let line = failed(attempts, attempt, kind);
+        assert!(line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
+fn where_the_tag_is_taken_another_tag_is_advised_and_no_retry_with_this_one() {
+    let taken = Failure::new(Phase::Checking, FailureKind::DestExists, "the tag is there with other content");
+    let no_link = Failure::new(Phase::Activating, FailureKind::DestExists, "current is no symbolic link");
+    let lost = Failure::new(Phase::Fetching, FailureKind::Lost, "gone");
+    let next = |failures: [Option<&Failure>; 3]| {
+        let mut script = Script::new(script::plan(3));
+        let (mut failed, mut active) = (0, 0);
+        for (id, failure) in (0..).zip(failures) {
+            let state = failure.map_or(HostState::Active, |failure| HostState::Failed(failure.clone()));
+            (failed, active) = (failed + u32::from(failure.is_some()), active + u32::from(failure.is_none()));
+            script.host(id, 1, state);
+        }
+        let text = summary(&fleet(&script.finish(script::summary(6, active, 0, failed, 0))), &style());
+        let lines = text.split_once("  next").unwrap().1.lines().map(str::trim);
+        lines.take_while(|line| !line.starts_with("murder show")).collect::<Vec<_>>().join("\n")
+    };
+    let run = "20261123-150146-7f3a";
+    let all = next([Some(&taken), Some(&taken), Some(&lost)]);
+    assert!(all.starts_with(&format!("murder retry {run} --tag TAG ")), "{all}");
+    assert!(all.ends_with("app-1.4 is there with other content on 2 hosts"), "{all}");
+    let some = next([Some(&taken), None, Some(&lost)]);
+    assert!(some.starts_with("murder deploy ./dist --tag TAG "), "{some}");
+    assert!(some.contains("goes on with the 1 host not done"), "{some}");
+    let only = next([Some(&taken), None, None]);
+    assert!(only.contains("--tag TAG") && !only.contains("murder retry"), "{only}");
+    let moved = next([Some(&no_link), None, None]);
+    assert!(moved.contains(&format!("murder retry {run} ")) && !moved.contains("--tag"), "{moved}");
 }

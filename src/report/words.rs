@@ -25,6 +25,11 @@ pub(super) fn verdict(run: &RunReport) -> &'static str {
     }
 }
 
+/// What a barrier that was shut came to.
+pub(super) fn nothing_more(reason: &str) -> String {
+    format!("nothing more was activated: {reason}")
+}
+
 /// What the run comes to, as labels and values.
 pub(super) fn facts(run: &RunReport) -> Vec<(&'static str, String)> {
     let outcome = &run.outcome;
@@ -45,6 +50,9 @@ pub(super) fn facts(run: &RunReport) -> Vec<(&'static str, String)> {
             facts.push((label, count.to_string()));
         }
     }
+    if let Some(reason) = &outcome.shut {
+        facts.push(("barrier", nothing_more(reason)));
+    }
     if let Some(info) = run.fleet.info().filter(|info| info.packed_bytes > 0) {
         let payload = format!(
             "{}: {} in {} entries, packed to {}",
@@ -62,7 +70,11 @@ pub(super) fn facts(run: &RunReport) -> Vec<(&'static str, String)> {
             facts
                 .push(("least possible", format!("{} ({:.2} times)", seconds(least), swarm.seconds / least)));
         }
-        facts.push(("highest throughput", format_rate(run.throughput.smoothed(1.0).peak() as u64)));
+        // Agents tell their rates each second: of a transfer that took less there are none.
+        let highest = run.throughput.smoothed(1.0).peak() as u64;
+        if highest > 0 {
+            facts.push(("highest throughput", format_rate(highest)));
+        }
     }
     if swarm.bytes > 0 {
         let copies = swarm.seeder_bytes as f64 / swarm.bytes as f64;

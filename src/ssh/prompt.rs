@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::quick_ack::quick_ack;
+
 /// A connection that acknowledges at once what comes.
 ///
 /// sshd leaves Nagle's algorithm on where a connection runs no command, as that to a jump host: each small packet of a host
@@ -18,10 +20,8 @@ impl AsyncRead for Prompt {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.0).poll_read(cx, buf);
-        #[cfg(any(target_os = "linux", target_os = "android"))]
         if read.is_ready() {
-            // It holds for some packets only. Where it cannot be had, the way is slow and right.
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.0, true);
+            quick_ack(&self.0);
         }
         read
     }

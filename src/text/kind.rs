@@ -1,7 +1,7 @@
-use super::Mistake;
+use super::{Mistake, did_you_mean};
 
 /// How a scalar is read: what a user may write, in words, and the reader. A reader that has nothing to add to
-/// `expected` fails with `None`.
+/// `expected` fails with `None`, one that has only advice to add with a [`Mistake::hint`].
 #[derive(Debug)]
 pub struct Kind<T> {
     /// Completes the sentence "expected …".
@@ -19,17 +19,22 @@ impl<T> Kind<T> {
             } else {
                 format!("`{}` is no value for `{key}`", shorten(text))
             };
-            mistake.unwrap_or_else(|| Mistake::new(text, headline)).expected(self.expected)
+            mistake.unwrap_or_default().or_headline(text, headline).expected(self.expected)
         })
     }
 
     /// Reads a command line's argument, whose name and text clap prints itself.
     pub fn read_argument(&self, text: &str) -> Result<T, Mistake> {
         (self.parse)(text).map_err(|mistake| match mistake {
-            Some(mistake) => mistake.expected(self.expected),
-            None => Mistake::new(text, format!("expected {}", self.expected)),
+            Some(mistake) if !mistake.is_hint() => mistake.expected(self.expected),
+            hint => hint.unwrap_or_default().or_headline(text, format!("expected {}", self.expected)),
         })
     }
+}
+
+/// What a reader of one of a few words fails with: the word that was meant, if it is near.
+pub fn no_word<T>(text: &str, words: &[&str]) -> Result<T, Option<Mistake>> {
+    Err(did_you_mean(text, words.iter().copied()).map(Mistake::hint))
 }
 
 /// So much of a text as fits a headline.

@@ -20,6 +20,22 @@ impl Mistake {
         Self { text: text.into(), headline: headline.into(), expected: None, help: None }
     }
 
+    /// Advice alone; what is wrong is said by whoever knows what the text is for.
+    pub fn hint(help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..Self::default() }
+    }
+
+    /// Whether it is such advice.
+    pub(super) fn is_hint(&self) -> bool {
+        self.headline.is_empty()
+    }
+
+    /// Says what is wrong, unless that is said already.
+    #[must_use]
+    pub(super) fn or_headline(self, text: &str, headline: String) -> Self {
+        if self.is_hint() { Self { text: text.to_owned(), headline, ..self } } else { self }
+    }
+
     /// The words for what a deserializer found by itself: `… invalid type: map, expected a port`.
     pub fn of_type(message: &str) -> Self {
         let mismatch = message.split_once("invalid type: ").map(|(_, mismatch)| mismatch);

@@ -5,7 +5,7 @@ mod mistake;
 mod read;
 mod suggest;
 
-pub use kind::Kind;
+pub use kind::{Kind, no_word};
 pub use mistake::{Mistake, TextError};
 pub use read::{Key, Notes, OneOrMany, Scalar, Unique};
 pub use suggest::{did_you_mean, did_you_mean_file, nearest};

@@ -197,3 +197,22 @@ fn a_shell_is_offered_hosts_groups_labels_tags_and_runs() {
     assert_eq!(offered(&["check", "-i", "missing.yaml", "-l", ""]), [""; 0]);
     assert!(offered(&["de"]).starts_with(&["deploy".to_owned()]));
 }
+
+#[test]
+fn an_inventory_that_contradicts_itself_is_warned_of_before_anything_comes_of_it() {
+    let fleet = fleet(2, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    let name = fleet.hosts()[0].name.as_str();
+    let two =
+        format!("groups:\n  slow: {{rate: 30M, hosts: [{name}]}}\n  fast: {{rate: 60M, hosts: [{name}]}}\n");
+    operator.has_inventory(&fleet.inventory().replace("groups:\n", &two));
+    fs::write(operator.path("file"), "x").unwrap();
+    let words = "30.0 MB/s by group slow, 60.0 MB/s by group fast; 30.0 MB/s is used";
+    let plan = operator.run(&["deploy", "file", "--dry-run"]).exits(0).text();
+    assert!(plan.contains(&format!("`rate` of {name}")) && plan.contains(words), "{plan}");
+    let check = operator.run(&["check", "--output", "json"]).exits(0);
+    let warned = |log: &Value| log["level"] == "warn" && log["message"].as_str().unwrap().contains(words);
+    assert!(check.of_type("log").iter().any(warned), "{}", check.text());
+    let other = operator.run(&["check", "-x", name]).exits(0).text();
+    assert!(!other.contains("contradicts"), "it is of no other host: {other}");
+}

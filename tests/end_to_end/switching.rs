@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use crate::support::host::{assert_clean, current, fleet};
 use crate::support::operator::Operator;
 use crate::support::tree;
@@ -50,4 +52,19 @@ fn rollback_without_a_tag_goes_where_most_hosts_were_and_refuses_where_they_diff
         assert!(is_current(&host.dest, "v1"));
         assert_clean(&host.dest);
     }
+}
+
+#[test]
+fn a_rollback_without_a_tag_goes_on_when_its_terminal_goes_away() {
+    let fleet = fleet(2, &[]);
+    let operator = Operator::of_fleet(&fleet);
+    tree::make(&operator.path("app"), 1 << 20);
+    for tag in ["v1", "v2"] {
+        operator.run(&["deploy", "app", "--tag", tag]).exits(0);
+    }
+    let rollback = operator.start(&["rollback", "-y"]);
+    rollback.awaits(Signal::HUP);
+    rollback.signal(Signal::HUP);
+    rollback.end().exits(0);
+    assert!(fleet.hosts().iter().all(|host| is_current(&host.dest, "v1")));
 }

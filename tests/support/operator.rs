@@ -176,6 +176,19 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits until it has a handler for a signal.
+    pub(crate) fn awaits(&self, signal: Signal) {
+        let caught = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+            u64::from_str_radix(mask, 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+        };
+        while !caught() {
+            assert!(Instant::now() < self.end, "murder does not listen to {signal:?}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Done {
         while self.line().is_some() {}

@@ -127,7 +127,7 @@ fn a_lost_neighbour_is_told_to_be_gone_and_another_takes_its_place() {
 
 #[test]
 fn hosts_that_come_one_after_the_other_are_all_waited_for_before_any_fetches() {
-    let mut world = World::new(8, BarrierRules { activate: true, ..BarrierRules::default() });
+    let mut world = World::new(8, activating());
     world.mute.extend(1..8);
     world.deploy();
     let joins = |world: &World| world.order_of(|order| matches!(order, Order::Join { .. })).len();
@@ -137,4 +137,33 @@ fn hosts_that_come_one_after_the_other_are_all_waited_for_before_any_fetches() {
         world.hears(host, Word::Launched { uploaded: 0 });
     }
     assert_eq!(joins(&world), 8);
+}
+
+#[test]
+fn a_host_that_sent_wrong_bytes_is_named_with_who_got_them_and_both_get_other_neighbours() {
+    let mut world = World::new(12, activating());
+    world.starved = (0..12).collect();
+    world.deploy();
+    world.orders.clear();
+    let (bad, victim) = (world.run.links.dealt(HostId(3))[0], HostId(3));
+    world.say(victim, Word::Said(Report::BadPiece { from: bad, piece: 7 }));
+    world.run_dry();
+    let told = world.events.iter().find_map(|body| match body {
+        Body::Log(line) if line.host == Some(victim) => Some(line.message.clone()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.contains(&format!("h{}", bad.0)) && told.contains("piece 7"), "{told}");
+    for (host, other) in [(victim, bad), (bad, victim)] {
+        let (mut lost, mut gained) = (0, 0);
+        for order in &world.orders {
+            if let Order::Neighbours { host: to, add, remove } = order
+                && *to == host
+            {
+                lost += remove.iter().filter(|id| **id == other).count();
+                gained += add.iter().filter(|new| new.id != other).count();
+            }
+        }
+        assert_eq!((lost, gained), (1, 1), "{host}");
+    }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::inventory::Amount;
 
 fn canary(hosts: &[u32]) -> BarrierRules {
     BarrierRules { canary: hosts.iter().copied().map(HostId).collect(), ..activating() }

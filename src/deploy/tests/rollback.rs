@@ -1,4 +1,5 @@
 use super::*;
+use crate::inventory::{Amount, Percent};
 
 /// A fleet on which v2 is active, and v1 was before but on `bare`.
 fn active(hosts: usize, bare: &[u32], barrier: BarrierRules) -> World {

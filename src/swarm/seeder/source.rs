@@ -15,6 +15,7 @@ use super::SeederError;
 use super::session::{Session, check_length};
 use crate::control::HostId;
 use crate::payload::Metainfo;
+use crate::quick_ack::quick_ack;
 use crate::swarm::noise::Channel;
 use crate::swarm::wire::{self, BLOCK, HANDSHAKE, Message, Parsed, Request, WireError};
 
@@ -213,6 +214,8 @@ impl Line<'_> {
         wire::push(&mut channel, &Message::Interested)?;
         loop {
             self.ask(&mut channel)?;
+            // The session writes small pieces of a stream without TCP_NODELAY, so that its last one waits for our acknowledgement,
+            // and ours waits for more data.
             quick_ack(channel.get_ref());
             tokio::select! {
                 received = std::future::poll_fn(|cx| {
@@ -293,13 +296,4 @@ impl Line<'_> {
         }
         Ok(())
     }
-}
-
-/// The session writes small pieces of a stream without TCP_NODELAY, so that its last one waits for our acknowledgement,
-/// and ours waits for more data. The kernel forgets the wish; it is repeated with each read.
-fn quick_ack(stream: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
 }

@@ -56,9 +56,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leecher<S> {
     }
 
     async fn turn(&mut self) -> std::io::Result<()> {
-        self.channel.flush().await?;
+        let sent = self.channel.flush().await;
         match std::future::poll_fn(|cx| self.channel.poll_receive(cx)).await? {
-            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            // Whoever has hung up may have said something before, which is heard first.
+            0 => Err(sent.err().unwrap_or(std::io::ErrorKind::UnexpectedEof.into())),
             _ => Ok(()),
         }
     }
