@@ -46,9 +46,8 @@ pub mod journal;
 pub mod paths;
 pub mod payload;
 #[cfg(feature = "operator")]
-mod quick_ack;
-#[cfg(feature = "operator")]
 pub mod report;
+mod socket;
 #[cfg(feature = "operator")]
 pub mod ssh;
 pub mod swarm;

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::socket::tune;
 use crate::ssh::{Loopback, Session, SshError};
 
 use super::sent::Joined;
@@ -20,11 +20,7 @@ const PATIENCE_FACTOR: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The unsent part of the socket is kept this small, so that what is decided now is sent now.
-#[cfg(target_os = "linux")]
-const NOT_SENT_LOWAT: u32 = 128 << 10;
-
-/// Data that is not acknowledged for so long ends the stream.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+const UNSENT: u32 = 128 << 10;
 
 /// A way from the seeder to a host's engine. Either is encrypted and authenticated alike inside.
 pub(super) enum Way {
@@ -62,20 +58,8 @@ async fn dial(addresses: &[SocketAddr], patience: Duration) -> Option<(TcpStream
         }
     }
     let (stream, round_trip) = answer.filter(|(_, round_trip)| *round_trip >= WINDOW_BINDS)?;
-    tune(&stream).ok()?;
+    tune(&stream, UNSENT).ok()?;
     Some((stream, round_trip))
-}
-
-fn tune(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
-    #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_notsent_lowat(NOT_SENT_LOWAT)?;
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

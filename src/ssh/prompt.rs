@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::quick_ack::quick_ack;
+use crate::socket::quick_ack;
 
 /// A connection that acknowledges at once what comes.
 ///

@@ -3,7 +3,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -13,6 +12,7 @@ use super::connection::{NOT_SENT_LOWAT, serve};
 use super::core::Core;
 use super::links::{Dialled, Who};
 use crate::control::{HostId, Neighbour};
+use crate::socket::tune;
 use crate::swarm::noise::{self, Channel};
 
 /// The next address of a host is tried when the one before did not answer for so long.
@@ -23,8 +23,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// The end with the higher number dials so much later, so that as a rule there is one connection and not two.
 const COURTESY: Duration = Duration::from_millis(250);
-/// Data that is not acknowledged for so long ends a connection.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Incoming connections whose handshake is not done. A stranger must not use up our descriptors.
 const MOST_UNKNOWN: usize = 64;
 
@@ -95,24 +93,11 @@ async fn dial(core: &Core, host: HostId, life: u32, address: SocketAddr) -> io::
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    tune(&stream)?;
+    tune(&stream, NOT_SENT_LOWAT)?;
     match &core.party {
         Some(party) => Ok(noise::dial(stream, party, host, life).await?),
         None => Ok(Channel::plain(stream)),
     }
-}
-
-/// Small messages leave at once, what is unsent stays small, and a host that vanished is noticed.
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
-    #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_notsent_lowat(NOT_SENT_LOWAT)?;
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    }
-    Ok(())
 }
 
 /// Answers who dials a listener, until the task is ended.
@@ -126,7 +111,7 @@ pub(super) async fn keep_answering(core: Arc<Core>, listener: TcpListener) {
             Ok((stream, address)) => {
                 let core = core.clone();
                 answers.spawn(async move {
-                    let tuned = tune(&stream);
+                    let tuned = tune(&stream, NOT_SENT_LOWAT);
                     if tuned.is_ok() {
                         answer(core, stream, Some(address), permit).await;
                     }

@@ -15,7 +15,7 @@ use super::SeederError;
 use super::session::{Session, check_length};
 use crate::control::HostId;
 use crate::payload::Metainfo;
-use crate::quick_ack::quick_ack;
+use crate::socket::quick_ack;
 use crate::swarm::noise::Channel;
 use crate::swarm::wire::{self, BLOCK, HANDSHAKE, Message, Parsed, Request, WireError};
 
