@@ -39,6 +39,9 @@ pub(crate) async fn deploy(place: &Place, ssh: &Ssh, bytes: u64) -> Outcome<Meas
     let (agents, end) = run(network, ssh, &payload, &inventory).await?;
     let command = begun.elapsed().as_secs_f64();
     let sent = network.sent(0)? - sent;
+    if agents.len() < place.hosts {
+        return Err(format!("only {} agents were seen", agents.len()).into());
+    }
     let swarm = &end["swarm"];
     let number = |field: &str| swarm[field].as_f64().ok_or_else(|| format!("no {field} in {end}"));
     let fetched = agents.values().map(|agent| agent.fetched.map(|fetched| fetched - agent.begun));
@@ -94,7 +97,8 @@ fn look(network: &Network, agents: &mut BTreeMap<usize, Agent>, event: &Value) -
     let state = event["state"].as_str().unwrap_or_default();
     if state == "fetching" {
         let found = named("agent", network.keeper(host))?;
-        let process = *found.first().ok_or("a host has no agent")?;
+        // A payload of a few bytes is through before it can be looked at.
+        let Some(process) = found.first().copied() else { return Ok(()) };
         let agent = Agent { process, begun: cpu_seconds(process)?, fetched: None, peak: 0 };
         agents.insert(host, agent);
     } else if let Some(agent) = agents.get_mut(&host)
