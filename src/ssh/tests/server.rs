@@ -166,7 +166,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Wire for S 
 
 /// A link that takes so many bytes a second from the client, with little room in between.
 fn throttled(stream: TcpStream, rate: usize, seen: Arc<Seen>) -> Box<dyn Wire> {
-    socket2::SockRef::from(&stream).set_recv_buffer_size(16 * 1024).unwrap();
+    // Room for one of the loopback's packets: without it the kernel drops them, and sends them again ever later.
+    socket2::SockRef::from(&stream).set_recv_buffer_size(64 * 1024).unwrap();
     let (near, far) = tokio::io::duplex(16 * 1024);
     let (mut read, mut write) = stream.into_split();
     let (mut up, mut down) = tokio::io::split(far);

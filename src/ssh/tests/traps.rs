@@ -123,9 +123,12 @@ async fn control_lines_do_not_wait_behind_bulk() {
     });
     let mut control = session.exec("cat").await.unwrap();
     let so_far = || received.load(std::sync::atomic::Ordering::SeqCst);
-    while so_far() < 1 << 20 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let flows = async {
+        while so_far() < 1 << 20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANG, flows).await.expect("bulk flows");
     for _ in 0..3 {
         let before = so_far();
         control.stdin.write_all(b"heartbeat\n").await.unwrap();
