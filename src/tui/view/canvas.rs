@@ -1,6 +1,7 @@
 use ratatui::buffer::{Buffer, Cell, CellDiffOption};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The body is drawn anew after so long, milliseconds: as often as the eye follows numbers. Between that, pictures show it as it
 /// was.
@@ -19,6 +20,24 @@ pub(in crate::tui) struct Canvas {
     on: Option<Rect>,
     /// Whether `cells` is not yet what the terminal has.
     fresh: bool,
+    /// Cells that are new in it, if no others are.
+    touched: Option<Vec<usize>>,
+}
+
+/// A body of which some cells are drawn anew.
+pub(super) struct Retouch<'a> {
+    cells: &'a mut Buffer,
+    touched: &'a mut Vec<usize>,
+}
+
+impl Retouch<'_> {
+    /// Draws a cell: something of one column in place of something of one column.
+    pub(super) fn cell(&mut self, x: u16, y: u16, draw: impl FnOnce(&mut Buffer)) {
+        if self.cells.area.contains((x, y).into()) {
+            self.touched.push(self.cells.index_of(x, y));
+            draw(self.cells);
+        }
+    }
 }
 
 impl Canvas {
@@ -48,6 +67,7 @@ impl Canvas {
             std::mem::swap(&mut self.cells, &mut self.shown);
         }
         self.fresh = true;
+        self.touched = None;
         self.drawn = Some((uptime, revision));
         self.cells.resize(body);
         self.cells.reset();
@@ -55,9 +75,22 @@ impl Canvas {
         &mut self.cells
     }
 
+    /// Goes on with what is there, if that is the same view of the same size and no key was pressed.
+    pub(super) fn retouch(&mut self, body: Rect, uptime: u64, revision: u64) -> Option<Retouch<'_>> {
+        if self.drawn.is_none() || self.fresh || self.cells.area != body {
+            return None;
+        }
+        self.fresh = true;
+        self.drawn = Some((uptime, revision));
+        let touched = self.touched.insert(Vec::new());
+        Some(Retouch { cells: &mut self.cells, touched })
+    }
+
     /// Puts into a picture what the terminal has not; all of it if something will lie over it.
     pub(super) fn lay(&mut self, picture: &mut Buffer, covered: bool) {
-        let known = self.on == Some(picture.area) && !covered && self.shown.area == self.cells.area;
+        let touched = self.touched.take();
+        let comparable = !self.fresh || touched.is_some() || self.shown.area == self.cells.area;
+        let known = self.on == Some(picture.area) && !covered && comparable;
         self.on = Some(picture.area).filter(|_| !covered);
         let body = self.cells.area.intersection(picture.area);
         let width = usize::from(body.width);
@@ -66,10 +99,17 @@ impl Canvas {
             let row = self.cells.content.get(from..from + width).unwrap_or(&[]);
             let shown = self.shown.content.get(from..from + width).unwrap_or(&[]);
             let Some(place) = picture.content.get_mut(to..to + row.len()) else { continue };
-            match (known, self.fresh) {
+            match (known, self.fresh && touched.is_none()) {
                 (false, _) => place.clone_from_slice(row),
                 (true, true) => lay_changes(place, row, shown),
                 (true, false) => place.iter_mut().for_each(skip),
+            }
+        }
+        for index in touched.into_iter().flatten().filter(|_| known) {
+            if let (Some(cell), Some(place)) =
+                (self.cells.content.get(index), picture.cell_mut(self.cells.pos_of(index)))
+            {
+                update(place, cell);
             }
         }
         self.fresh = false;
@@ -79,19 +119,24 @@ impl Canvas {
 /// Puts those cells of a row into a picture that are others than those that are shown.
 fn lay_changes(place: &mut [Cell], row: &[Cell], shown: &[Cell]) {
     // A letter of two columns takes the cell beside it with it.
-    let all = row != shown && row.iter().chain(shown).any(may_be_wide);
+    let all = row != shown && row.iter().chain(shown).any(is_wide);
     for ((place, cell), shown) in place.iter_mut().zip(row).zip(shown) {
         if all || cell != shown {
-            place.clone_from(cell);
-            place.set_diff_option(CellDiffOption::AlwaysUpdate);
+            update(place, cell);
         } else {
             skip(place);
         }
     }
 }
 
-fn may_be_wide(cell: &Cell) -> bool {
-    cell.symbol().len() > 1 && cell.diff_option == CellDiffOption::None
+fn is_wide(cell: &Cell) -> bool {
+    let measured = cell.symbol().len() > 1 && cell.diff_option == CellDiffOption::None;
+    measured && cell.symbol().width() > 1
+}
+
+fn update(place: &mut Cell, cell: &Cell) {
+    place.clone_from(cell);
+    place.set_diff_option(CellDiffOption::AlwaysUpdate);
 }
 
 fn skip(cell: &mut Cell) {
@@ -131,7 +176,10 @@ mod tests {
             if step % 37 == 0 {
                 canvas.lose();
             }
-            if step == 0 || step % 50 == 0 || rng.bool() {
+            if let Some(mut retouch) = (step % 3 == 1).then(|| canvas.retouch(body, step, step)).flatten() {
+                let (x, y) = (rng.u16(0..12), rng.u16(1..5));
+                retouch.cell(x, y, |cells| cells.set_string(x, y, "▅", Style::new().green()));
+            } else if step % 50 == 0 || rng.bool() {
                 let buffer = canvas.begin(body, Style::new(), step, step);
                 for y in body.top()..body.bottom() {
                     let style = if rng.bool() { Style::new().red() } else { Style::new() };

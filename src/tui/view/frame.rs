@@ -81,6 +81,12 @@ pub(in crate::tui) fn is_due(ui: &Ui, canvas: &Canvas, area: Rect, uptime: u64) 
 /// Draws the body: the view, or the host that is open over it. Has to come after [`prepare`] and before [`draw`].
 pub(in crate::tui) fn paint(scene: &Scene<'_>, canvas: &mut Canvas, area: Rect, uptime: u64) {
     let areas = screen(scene.ui, area);
+    if let (View::Grid, None, Some(changes)) = (scene.ui.view, scene.ui.detail, grid::changes(scene.ui))
+        && let Some(retouch) = canvas.retouch(areas.body, uptime, scene.fleet.revision())
+    {
+        grid::redraw(scene, retouch, &areas, changes);
+        return;
+    }
     let buffer = canvas.begin(areas.body, scene.theme.text, uptime, scene.fleet.revision());
     match scene.ui.detail {
         Some(id) => detail::draw(scene, buffer, areas.body, id),

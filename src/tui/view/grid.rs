@@ -7,6 +7,7 @@ use crate::fleet::{FleetState, Glance, Query, Rank};
 use crate::tui::symbols::Symbols;
 use crate::tui::ui::Ui;
 
+use super::canvas::Retouch;
 use super::frame::Scene;
 use super::layout::Areas;
 use super::pen::{Pen, level, number, set_sign};
@@ -20,6 +21,8 @@ const BAR: u16 = 10;
 /// And of its percent and what stands between.
 const BAR_AND_SHARE: usize = BAR as usize + 8;
 
+/// Above the highest that a cell is filled, which tells the levels of [`level`].
+const FULL: u64 = 800;
 /// The last of the legend's signs, which is rare.
 const LEFT_OUT: usize = 7;
 
@@ -37,6 +40,10 @@ pub(in crate::tui) struct Plan {
     bars: bool,
     /// Of each cell's hosts the one that shows; none if the filter leaves all of them out.
     worst: Vec<Option<(HostId, Glance)>>,
+    /// Which of the legend's signs are seen, a bit each.
+    seen: u8,
+    /// Cells that look otherwise than when it was prepared the last time, if nothing else does.
+    changes: Option<Vec<usize>>,
     made_for: (Rect, usize),
     looked_for: (Query, u64),
 }
@@ -48,16 +55,29 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect) {
     if anew {
         ui.grid = Plan { made_for, ..Plan::new(fleet, body) };
     }
-    let query = &ui.hosts.query;
-    let (looked_for, revision) = &ui.grid.looked_for;
-    if anew || *revision != fleet.revision() || looked_for != query {
-        let mut worst = std::mem::take(&mut ui.grid.worst);
-        worst.clear();
-        let plan = &ui.grid;
-        worst.extend(plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)));
-        ui.grid.worst = worst;
-        ui.grid.looked_for = (query.clone(), fleet.revision());
+    let (plan, query) = (&mut ui.grid, &ui.hosts.query);
+    let (looked_for, revision) = &plan.looked_for;
+    let same_query = looked_for == query;
+    plan.changes = (!anew && same_query && !plan.named).then(Vec::new);
+    if !anew && same_query && *revision == fleet.revision() {
+        return;
     }
+    let before = std::mem::take(&mut plan.worst);
+    plan.worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
+    let seen = plan.worst.iter().flatten().fold(0, |seen, (_, glance)| seen | 1 << kind(glance));
+    if std::mem::replace(&mut plan.seen, seen) != seen {
+        plan.changes = None;
+    }
+    if let Some(changes) = &mut plan.changes {
+        let faces = before.iter().zip(&plan.worst).map(|(before, now)| face(before) != face(now));
+        changes.extend(faces.enumerate().filter(|(_, differ)| *differ).map(|(cell, _)| cell));
+    }
+    plan.looked_for = (query.clone(), fleet.revision());
+}
+
+/// The cells that have to be drawn anew, if it is not all of the grid.
+pub(super) fn changes(ui: &Ui) -> Option<&[usize]> {
+    ui.grid.changes.as_deref()
 }
 
 /// A cell: hosts from `first` on in the plan's order.
@@ -157,6 +177,11 @@ impl Plan {
         shown.min_by_key(need).map(|(id, glance)| (id, *glance))
     }
 
+    /// What is seen of the host that shows in a cell.
+    fn glance(&self, cell: usize) -> Option<Glance> {
+        self.worst.get(cell).copied().flatten().map(|(_, glance)| glance)
+    }
+
     /// The host that shows in a cell, or its first if the filter leaves all out.
     fn shown(&self, cell: usize) -> Option<HostId> {
         let first = || self.hosts(self.cells.get(cell)?).first().copied();
@@ -205,34 +230,41 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     }
     let plan = &scene.ui.grid;
     let selected = plan.at(scene.ui.grid_at);
-    let mut seen = 0;
     for (line, rack) in &plan.labels {
         let name = scene.fleet.racks().get(*rack).map_or("", String::as_str);
         scene.edge_pen(buffer, area, *line).skip(1).put_within(LABEL as u16, name, theme.muted);
     }
     for (index, cell) in plan.cells.iter().enumerate() {
-        let worst = plan.worst.get(index).copied().flatten();
-        let (sign, mut style) = match worst {
-            Some((_, glance)) => {
-                seen |= 1 << kind(&glance);
-                (sign(scene.symbols, &glance), theme.rank(glance.rank))
-            }
-            None => (scene.symbols.dot, theme.faint),
-        };
         let here = selected == Some(index);
-        if here {
-            style = style.add_modifier(Modifier::REVERSED);
-        }
-        // Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
-        let place = (area.x + cell.x, area.y + cell.y);
+        let glance = plan.glance(index);
         if cell.y < area.height {
-            set_sign(buffer, place, sign, style);
+            set_cell(scene, buffer, (area.x + cell.x, area.y + cell.y), glance, here);
         }
         if plan.named {
-            name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, worst.map(|(_, g)| g), here);
+            name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, glance, here);
         }
     }
-    legend(scene, buffer, area, plan, seen);
+    legend(scene, buffer, area, plan);
+}
+
+/// Draws those cells anew that changed.
+pub(super) fn redraw(scene: &Scene<'_>, mut retouch: Retouch<'_>, areas: &Areas, changes: &[usize]) {
+    let (plan, area) = (&scene.ui.grid, areas.body);
+    let selected = plan.at(scene.ui.grid_at);
+    for (index, cell) in changes.iter().filter_map(|index| Some((*index, plan.cells.get(*index)?))) {
+        let (x, y) = (area.x + cell.x, area.y + cell.y);
+        let here = selected == Some(index);
+        retouch.cell(x, y, |buffer| set_cell(scene, buffer, (x, y), plan.glance(index), here));
+    }
+}
+
+/// Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
+fn set_cell(scene: &Scene<'_>, buffer: &mut Buffer, at: (u16, u16), glance: Option<Glance>, here: bool) {
+    let (sign, style) = match glance {
+        Some(glance) => (sign(scene.symbols, &glance), scene.theme.rank(glance.rank)),
+        None => (scene.symbols.dot, scene.theme.faint),
+    };
+    set_sign(buffer, at, sign, if here { style.add_modifier(Modifier::REVERSED) } else { style });
 }
 
 /// The name of a cell's host, and how far it is.
@@ -260,10 +292,21 @@ fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, plan: &Plan, cell: &Cell, glance: 
 /// Filled by the share that is done while it moves; a sign of its own otherwise.
 fn sign(symbols: &Symbols, glance: &Glance) -> &'static str {
     if glance.fetching && glance.rank == Rank::Moving {
-        // Seven levels: a full block would say that it is over.
-        return level(symbols, u64::from(glance.share) * 7 / 10 + 1, 800);
+        return level(symbols, filled(glance), FULL);
     }
     symbols.rank(glance.rank)
+}
+
+/// Of [`FULL`]: seven levels, as a full block would say that it is over.
+fn filled(glance: &Glance) -> u64 {
+    u64::from(glance.share) * 7 / 10 + 1
+}
+
+/// What tells cells apart that look alike: the kind of sign, and how far it is filled.
+fn face(worst: &Option<(HostId, Glance)>) -> Option<(Rank, bool, u64)> {
+    let (_, glance) = worst.as_ref()?;
+    let level = if glance.fetching { filled(glance).div_ceil(FULL / 8) } else { 0 };
+    Some((glance.rank, glance.fetching, level))
 }
 
 /// Which of the legend's signs a host has.
@@ -281,7 +324,7 @@ fn kind(glance: &Glance) -> usize {
 }
 
 /// What the signs mean: those that are usual, or where there is no room for them those that are seen.
-fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan, seen: u8) {
+fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     let mut pen = scene.pen(buffer, area, area.height.saturating_sub(1));
     if plan.per_cell > 1 {
@@ -298,7 +341,7 @@ fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan, seen:
         (symbols.ok, theme.ok, "active"),
         (symbols.left_out, theme.rank(Rank::LeftOut), "left out"),
     ];
-    let is_seen = |sign: &usize| seen & 1 << sign != 0;
+    let is_seen = |sign: &usize| plan.seen & 1 << sign != 0;
     let fits = |list: &[usize], room: u16| {
         list.iter().map(|sign| signs[*sign].2.len() + 4).sum::<usize>() <= usize::from(room) + 2
     };
