@@ -51,6 +51,7 @@ struct Host {
 pub(crate) struct Sim {
     hosts: Vec<Host>,
     names: Vec<String>,
+    link: f64,
     rng: fastrand::Rng,
     now: u64,
     begun: u64,
@@ -64,6 +65,11 @@ pub(crate) struct Sim {
 impl Sim {
     /// So many hosts, of which some fail, from a time in milliseconds since the epoch.
     pub(crate) fn new(hosts: usize, fail: usize, start: u64) -> Self {
+        Self::with_links(hosts, fail, start, LINK)
+    }
+
+    /// The same behind links of so many bytes a second.
+    pub(crate) fn with_links(hosts: usize, fail: usize, start: u64, link: f64) -> Self {
         let mut rng = fastrand::Rng::with_seed(7);
         let faults = [Fault::Disk, Fault::Key, Fault::Hook];
         let mut list: Vec<Host> = (0..hosts)
@@ -98,6 +104,7 @@ impl Sim {
         let mut sim = Self {
             hosts: list,
             names: Vec::new(),
+            link,
             rng,
             now: start,
             begun: start,
@@ -166,7 +173,7 @@ impl Sim {
 
     fn begin(&mut self) {
         let hosts = self.hosts.len();
-        let infos: Vec<HostInfo> = (0..hosts).map(|index| info(index, hosts)).collect();
+        let infos: Vec<HostInfo> = (0..hosts).map(|index| info(index, hosts, self.link)).collect();
         self.names = infos.iter().map(|info| info.name.clone()).collect();
         self.push(Body::Planned(Box::new(Plan {
             run: RunId("20261123-150146-7f3a".to_owned()),
@@ -188,7 +195,7 @@ impl Sim {
             piece_length: PIECE as u32,
             info_hash: "c12fe1c06bba254a9dc9f519b335aa7c1367a88a".to_owned(),
             manifest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
-            least_seconds: Some(PACKED as f64 / LINK),
+            least_seconds: Some(PACKED as f64 / self.link),
             ignored: 12,
         })));
     }
@@ -336,7 +343,7 @@ impl Sim {
         let speed = 0.75 + 0.35 * self.rng.f64();
         let host = &mut self.hosts[index];
         let share = host.done / PACKED as f64;
-        host.rate = LINK
+        host.rate = self.link
             * speed
             * match host.fault {
                 Fault::Slow => 0.22,
@@ -398,7 +405,7 @@ impl Sim {
             let copies = (0..12).map(|copies| (weight(copies) / all * pieces) as u32).collect();
             let progress = SeederProgress {
                 sent: self.seeder as u64,
-                rate: (LINK * 0.95) as u64,
+                rate: (self.link * 0.95) as u64,
                 feeds: fetching.min(24) as u32,
                 copies,
                 may_leave: share > 0.4,
@@ -521,7 +528,7 @@ fn is_final(state: StateName) -> bool {
     matches!(state, StateName::Active | StateName::Failed | StateName::Cancelled | StateName::Skipped)
 }
 
-fn info(index: usize, hosts: usize) -> HostInfo {
+fn info(index: usize, hosts: usize, link: f64) -> HostInfo {
     let rack = index * 4.max(hosts / 40) / hosts.max(1) + 1;
     let db = index * 6 / hosts.max(1) == 5;
     let width = if hosts > 999 { 5 } else { 2 };
@@ -533,6 +540,6 @@ fn info(index: usize, hosts: usize) -> HostInfo {
         groups: vec![group.to_owned()],
         rack: format!("r{rack}"),
         labels: if index == 0 { vec![("ring".to_owned(), "canary".to_owned())] } else { Vec::new() },
-        rate: Some(LINK as u64),
+        rate: Some(link as u64),
     }
 }

@@ -5,7 +5,9 @@ use crate::deploy::{
     Body, Event, HostInfo, HostProgress, HostState, LogLine, Mark, Plan, StateName, Summary,
 };
 
-use super::{Causes, Counts, FleetState, Flows, Glance, Group, GroupKind, HostRecord, LogEntry, Totals, eta};
+use super::{
+    Causes, Counts, FleetState, Flows, Glance, Group, GroupKind, HostRecord, LogEntry, Pulse, Totals, eta,
+};
 
 impl FleetState {
     /// Takes in one event. Events about unknown hosts are passed over: a recorded run may be cut short.
@@ -108,8 +110,8 @@ impl FleetState {
     }
 
     fn find_silent(&mut self, now: u64) {
-        for index in 0..self.glances.len() {
-            if self.glances.get(index).is_none_or(|glance| now <= glance.silent_at) {
+        for index in 0..self.pulses.len() {
+            if self.pulses.get(index).is_none_or(|pulse| now <= pulse.silent_at) {
                 continue;
             }
             let Some(host) = self.hosts.get_mut(index).filter(|host| !host.is_marked(Mark::Silent)) else {
@@ -127,8 +129,11 @@ impl FleetState {
     /// Brings what is seen of a host at a glance in line with all that is known of it.
     fn glance(&mut self, index: usize) {
         let packed = self.packed_bytes();
-        if let (Some(host), Some(glance)) = (self.hosts.get(index), self.glances.get_mut(index)) {
-            *glance = Glance::of(host, packed);
+        let Self { hosts, glances, pulses, .. } = self;
+        if let (Some(host), Some(glance), Some(pulse)) =
+            (hosts.get(index), glances.get_mut(index), pulses.get_mut(index))
+        {
+            (*glance, *pulse) = (Glance::of(host), Pulse::of(host, packed));
         }
     }
 
@@ -151,7 +156,8 @@ impl FleetState {
         (0..).zip(by_names).for_each(|(place, host)| name_order[host] = place);
         *self = Self {
             plan: Some(Box::new(Plan { hosts: Vec::new(), ..plan.clone() })),
-            glances: records.iter().map(|host| Glance::of(host, 0)).collect(),
+            glances: records.iter().map(Glance::of).collect(),
+            pulses: records.iter().map(|host| Pulse::of(host, 0)).collect(),
             name_order,
             hosts: records,
             by_name,

@@ -29,7 +29,7 @@ pub(super) fn estimate(fleet: &FleetState, now: u64) -> Option<Eta> {
         return None;
     }
     let (mut left, mut slowest): (u64, f64) = (0, 0.0);
-    for host in fleet.glances().iter().filter(|host| host.left > 0) {
+    for host in fleet.pulses().iter().filter(|host| host.left > 0) {
         left += host.left;
         if host.rate > 0 {
             slowest = slowest.max(host.left as f64 / f64::from(host.rate));

@@ -27,8 +27,8 @@ impl Rank {
         [Self::Failed, Self::Trouble, Self::Moving, Self::Queued, Self::LeftOut, Self::Staged, Self::Active];
 }
 
-/// What is looked at of every host each second, packed: ten thousand of these are a short walk, ten thousand records of
-/// some kilobytes are not.
+/// What is seen of every host, packed: ten thousand of these lie in a processor's nearest cache, ten thousand records of some
+/// kilobytes in none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance {
     /// How much it needs a person.
@@ -37,8 +37,13 @@ pub struct Glance {
     pub fetching: bool,
     /// Share of the artifact that is on the host, in thousandths.
     pub share: u16,
+}
+
+/// What is reckoned with of every host each second, packed for the same reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pulse {
     /// Mean rate of the last seconds in bytes a second; 0 if it fetches nothing or is stalled.
-    pub rate: u32,
+    pub(super) rate: u32,
     /// Bytes that it has still to fetch.
     pub(super) left: u64,
     /// When it falls silent if nothing is heard of it, milliseconds since the epoch.
@@ -46,14 +51,17 @@ pub struct Glance {
 }
 
 impl Glance {
+    pub(super) fn of(host: &HostRecord) -> Self {
+        let fetching = host.name() == StateName::Fetching;
+        Self { rank: rank(host), fetching, share: (host.share() * 1000.0) as u16 }
+    }
+}
+
+impl Pulse {
     pub(super) fn of(host: &HostRecord, packed: u64) -> Self {
         let name = host.name();
-        let fetching = name == StateName::Fetching;
-        let moves = fetching && !host.is_marked(Mark::Stalled);
+        let moves = name == StateName::Fetching && !host.is_marked(Mark::Stalled);
         Self {
-            rank: rank(host),
-            fetching,
-            share: (host.share() * 1000.0) as u16,
             rate: if moves { host.recent_rate() as u32 } else { 0 },
             left: if will_fetch(name) { packed.max(host.to_fetch).saturating_sub(host.fetched) } else { 0 },
             silent_at: host.silent_at().unwrap_or(u64::MAX),

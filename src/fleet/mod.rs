@@ -21,6 +21,7 @@ pub use counts::Counts;
 pub use eta::Eta;
 pub use failures::{Cause, Causes, Wrong};
 pub use found::FoundLines;
+use glance::Pulse;
 pub use glance::{Glance, Rank};
 pub use host::{Attempt, HostLine, HostRecord, RATE_SAMPLES, Span, WaitShares};
 pub use names::fold_names;

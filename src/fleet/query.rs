@@ -262,11 +262,12 @@ impl Index {
 fn sort(rows: &mut [HostId], fleet: &FleetState, by: Sort) {
     let host = |id: &HostId| fleet.host(*id);
     let glance = |id: &HostId| fleet.glances().get(id.index());
+    let rate = |id: &HostId| fleet.pulses().get(id.index()).map(|pulse| pulse.rate);
     match by {
         Sort::Attention | Sort::Inventory => {}
         Sort::Name => rows.sort_by_key(|id| fleet.name_order().get(id.index())),
         Sort::Progress => rows.sort_by_key(|id| glance(id).map(|glance| glance.share)),
-        Sort::Rate => rows.sort_by_key(|id| glance(id).map(|glance| (!glance.fetching, glance.rate))),
+        Sort::Rate => rows.sort_by_key(|id| (glance(id).map(|glance| !glance.fetching), rate(id))),
         Sort::Attempts => rows.sort_by_cached_key(|id| Reverse(host(id).map(|host| host.attempt))),
         Sort::Rack => rows.sort_by_cached_key(|id| host(id).map(|host| host.rack)),
     }

@@ -3,7 +3,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::control::{HostId, LogLevel, LogSource};
 use crate::deploy::{BarrierState, FluidLimit, Plan, Question, RunInfo, SeederProgress, StateName, Summary};
 
-use super::{Causes, Counts, Eta, Flows, Glance, HostRecord, Ring};
+use super::{Causes, Counts, Eta, Flows, Glance, HostRecord, Pulse, Ring};
 
 /// Seconds of the swarm's throughput that are kept: five minutes, more than a screen is wide.
 pub(super) const THROUGHPUT_SAMPLES: usize = 300;
@@ -92,6 +92,7 @@ pub struct FleetState {
     pub(super) packing: Option<(u64, u64)>,
     pub(super) hosts: Vec<HostRecord>,
     pub(super) glances: Vec<Glance>,
+    pub(super) pulses: Vec<Pulse>,
     pub(super) name_order: Vec<u32>,
     pub(super) by_name: HashMap<String, HostId>,
     pub(super) longest_name: usize,
@@ -143,6 +144,7 @@ impl FleetState {
             packing: None,
             hosts: Vec::new(),
             glances: Vec::new(),
+            pulses: Vec::new(),
             name_order: Vec::new(),
             by_name: HashMap::new(),
             longest_name: 0,
@@ -218,6 +220,11 @@ impl FleetState {
     /// What is to be seen of each host at a glance; a [`HostId`] is an index.
     pub fn glances(&self) -> &[Glance] {
         &self.glances
+    }
+
+    /// What is reckoned with of each host; a [`HostId`] is an index.
+    pub(super) fn pulses(&self) -> &[Pulse] {
+        &self.pulses
     }
 
     /// The place of each host among all, by name; a [`HostId`] is an index.

@@ -388,8 +388,8 @@ proptest! {
         prop_assert_eq!(fleet.totals().rate, rate);
         let done: u64 = fleet.hosts().iter().map(|host| if host.share() >= 1.0 { PACKED } else { host.fetched }).sum();
         prop_assert_eq!(fleet.totals().done, done);
-        for (host, glance) in fleet.hosts().iter().zip(fleet.glances()) {
-            prop_assert_eq!(*glance, Glance::of(host, PACKED));
+        for ((host, glance), pulse) in fleet.hosts().iter().zip(fleet.glances()).zip(fleet.pulses()) {
+            prop_assert_eq!((*glance, *pulse), (Glance::of(host), Pulse::of(host, PACKED)));
         }
         for group in fleet.groups() {
             let members = || group.hosts.iter().map(|id| fleet.host(*id).unwrap());

@@ -13,7 +13,7 @@ use super::keymap::{Key, Keymap};
 use super::symbols::Symbols;
 use super::theme::Theme;
 use super::ui::{Modal, Notice, Ui};
-use super::view::{self, Scene};
+use super::view::{self, Canvas, Scene};
 
 /// How long a notice stays, milliseconds.
 const NOTICE_MS: u64 = 4_000;
@@ -63,6 +63,8 @@ pub(super) struct App {
     pub(super) symbols: Symbols,
     pub(super) keymap: Keymap,
     pub(super) area: Rect,
+    /// The body of the screen as it was drawn last.
+    pub(super) canvas: Canvas,
     /// The run's clock.
     pub(super) now: u64,
     /// Milliseconds that the screen is up; what notices are timed by.
@@ -85,6 +87,7 @@ impl App {
             symbols,
             keymap,
             area: Rect::default(),
+            canvas: Canvas::default(),
             now: 0,
             uptime: 0,
             pending: None,
@@ -110,6 +113,7 @@ impl App {
     pub(super) fn restart(&mut self) {
         self.live = FleetState::new();
         self.now = 0;
+        self.canvas.spoil();
     }
 
     /// Takes in an event of the run.
@@ -160,11 +164,13 @@ impl App {
         self.uptime = uptime;
         let changed = self.live.tick(now);
         let over = self.ui.notice.take_if(|notice| notice.until <= uptime).is_some();
-        aged || changed || over || self.ui.hosts.is_stale(self.shown())
+        let behind = self.canvas.is_behind(self.shown().revision());
+        aged || changed || over || behind || self.ui.hosts.is_stale(self.shown())
     }
 
     /// A key, a paste, the mouse, another size. True if the screen has to be drawn anew.
     pub(super) fn input(&mut self, input: Input) -> bool {
+        self.canvas.spoil();
         match input {
             Input::Key(key) if key.kind == KeyEventKind::Release => return false,
             Input::Key(key) => self.key(key),
@@ -189,8 +195,14 @@ impl App {
 
     /// Draws the screen.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
-        self.prepare(frame.area());
-        view::draw(&self.scene(), frame);
+        let area = frame.area();
+        let mut canvas = std::mem::take(&mut self.canvas);
+        if view::is_due(&self.ui, &canvas, area, self.uptime) {
+            self.prepare(area);
+            view::paint(&self.scene(), &mut canvas, area, self.uptime);
+        }
+        view::draw(&self.scene(), &mut canvas, frame);
+        self.canvas = canvas;
     }
 
     /// What views may look at.

@@ -30,6 +30,12 @@ impl Cursor {
         }
     }
 
+    /// The first row is gone: the others have moved up by one.
+    pub(super) fn scroll_off(&mut self) {
+        self.index = self.index.saturating_sub(1);
+        self.offset = self.offset.saturating_sub(1);
+    }
+
     /// Selects the row so many below, above if negative.
     pub(super) fn step(&mut self, by: isize) {
         self.go(self.index.saturating_add_signed(by));

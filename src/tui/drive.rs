@@ -18,7 +18,7 @@ use super::source::{Control, Pull, Source};
 use super::terminal::{Screen, shows_progress};
 
 /// After a key the picture comes this soon, whatever the rate of pictures.
-const ECHO: Duration = Duration::from_millis(30);
+const ECHO: Duration = Duration::from_millis(15);
 /// How often ages on the screen and notices are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// How soon a picture is tried again when the terminal has not taken the last one.

@@ -69,11 +69,13 @@ impl Preview {
 
     /// Draws a picture and returns its cells.
     pub fn cells(&mut self) -> io::Result<Buffer> {
+        self.app.canvas.lose();
         Ok(self.terminal.draw(|frame| self.app.draw(frame))?.buffer.clone())
     }
 
     /// Draws a picture as SVG, on a dark or a light background.
     pub fn svg(&mut self, dark: bool) -> io::Result<String> {
+        self.app.canvas.spoil();
         Ok(svg::picture(&self.cells()?, dark))
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct TerminalGuard {
     terminal: Terminal<CrosstermBackend<Outlet>>,
     out: Outlet,
     mouse: bool,
+    /// The terminal shows nothing of what it was sent before.
+    wiped: bool,
 }
 
 impl TerminalGuard {
@@ -60,7 +62,7 @@ impl TerminalGuard {
         install_hook();
         let out = Outlet::start()?;
         let terminal = Terminal::new(CrosstermBackend::new(out.clone()))?;
-        let mut guard = Self { terminal, out, mouse: false };
+        let mut guard = Self { terminal, out, mouse: false, wiped: true };
         guard.take()?;
         Ok(guard)
     }
@@ -82,6 +84,9 @@ impl TerminalGuard {
 
 impl Screen for TerminalGuard {
     fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        if std::mem::take(&mut self.wiped) {
+            app.canvas.lose();
+        }
         self.out.queue(terminal::BeginSynchronizedUpdate)?;
         self.terminal.draw(|frame| app.draw(frame))?;
         self.out.queue(terminal::EndSynchronizedUpdate)?;
@@ -105,6 +110,7 @@ impl Screen for TerminalGuard {
     fn clear(&mut self) -> io::Result<()> {
         // Not `Terminal::clear`: since ratatui 0.30 it asks the terminal where the cursor is, and the answer would have to
         // be taken from the keys.
+        self.wiped = true;
         let size = self.terminal.size()?;
         self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }

@@ -1,6 +1,8 @@
+use std::collections::VecDeque;
+
 use crate::control::{HostId, LogLevel};
 use crate::deploy::{Command, Question, StateName};
-use crate::fleet::{Cause, Causes, FleetState, Group, GroupKind, Wrong};
+use crate::fleet::{Cause, Causes, FleetState, Group, GroupKind, LogEntry, Wrong};
 
 use super::action::View;
 use super::cursor::Cursor;
@@ -89,8 +91,8 @@ pub(super) struct Ui {
     pub(super) log: Cursor,
     /// Whether the log has been scrolled away from its end.
     pub(super) log_held: bool,
-    /// Lines of the log that match the filter, as positions in the ring.
-    pub(super) log_lines: Vec<usize>,
+    /// Lines of the log that match the filter, counted from the first that was ever said.
+    log_lines: VecDeque<u64>,
     /// What they were made for: lines so far, the filter, whether only grave ones are wanted.
     log_made_for: (u64, String, bool),
     /// Cells of the grid.
@@ -170,7 +172,14 @@ impl Ui {
             return self.selected_group(fleet).is_some_and(|group| group.counts.of_all(&TRIED) > 0);
         }
         let tried = |id: &HostId| fleet.host(*id).is_some_and(|host| TRIED.contains(&host.name()));
-        self.targets(fleet).iter().any(tried)
+        // Asked for every picture, of thousands of hosts: none of them is copied.
+        match (self.view, self.detail) {
+            (_, None) if !self.hosts.marks.is_empty() => self.hosts.marks.iter().any(tried),
+            (View::Failures, None) => {
+                self.selected_cause(fleet).is_some_and(|cause| cause.hosts.iter().any(tried))
+            }
+            _ => self.targets(fleet).iter().any(tried),
+        }
     }
 
     /// The host that is selected in the table or the grid.
@@ -202,8 +211,13 @@ impl Ui {
 
     /// The host that the selected line of the log is about.
     pub(super) fn log_host(&self, fleet: &FleetState) -> Option<HostId> {
-        let line = self.log_lines.get(self.log.index)?;
-        fleet.log().get(*line)?.host
+        self.log_line(fleet, self.log.index)?.host
+    }
+
+    /// A line of the log, counted from the first that matches.
+    pub(super) fn log_line<'f>(&self, fleet: &'f FleetState, index: usize) -> Option<&'f LogEntry> {
+        let line = self.log_lines.get(index)?.checked_sub(fleet.log().dropped())?;
+        fleet.log().get(line as usize)
     }
 
     /// Keeps the list of the view that is open in line with the fleet; `seen` says how many of so many rows there
@@ -252,23 +266,33 @@ impl Ui {
     }
 
     fn prepare_log(&mut self, fleet: &FleetState, seen: impl Fn(usize) -> usize) {
-        let log = fleet.log();
-        let query = &self.hosts.query;
-        let made_for =
-            (log.dropped() + log.len() as u64, query.filter.text().to_lowercase(), query.failures_only);
-        if self.log_made_for != made_for {
-            let (_, filter, grave) = &made_for;
+        let (log, query) = (fleet.log(), &self.hosts.query);
+        let (first, end) = (log.dropped(), log.dropped() + log.len() as u64);
+        let (filter, grave) = (query.filter.text().to_lowercase(), query.failures_only);
+        let (known, for_filter, for_grave) = &self.log_made_for;
+        let mut from = *known;
+        // Lines come at the end: those before stay as they are, unless they are told anew.
+        if (for_filter, *for_grave) != (&filter, grave) || end < from {
             self.log_lines.clear();
-            let shown = log.iter().enumerate().filter(|(_, line)| {
-                let name = line.host.map_or("", |id| fleet.host_name(id));
-                (!grave || line.level >= LogLevel::Warn)
-                    && (filter.is_empty()
-                        || name.to_lowercase().contains(filter)
-                        || line.message.to_lowercase().contains(filter))
-            });
-            self.log_lines.extend(shown.map(|(index, _)| index));
-            self.log_made_for = made_for;
+            from = 0;
         }
+        while self.log_lines.front().is_some_and(|line| *line < first) {
+            self.log_lines.pop_front();
+            self.log.scroll_off();
+        }
+        let shows = |line: &LogEntry| {
+            let named = |filter: &str| {
+                let name = line.host.map_or("", |id| fleet.host_name(id));
+                name.to_lowercase().contains(filter) || line.message.to_lowercase().contains(filter)
+            };
+            (!grave || line.level >= LogLevel::Warn) && (filter.is_empty() || named(&filter))
+        };
+        for number in from.max(first)..end {
+            if log.get((number - first) as usize).is_some_and(shows) {
+                self.log_lines.push_back(number);
+            }
+        }
+        self.log_made_for = (end, filter, grave);
         self.log.fit(self.log_lines.len(), seen(self.log_lines.len()));
         if !self.log_held {
             self.log.go(usize::MAX);

@@ -62,6 +62,8 @@ fn type_in(app: &mut App, text: &str) {
 fn picture(app: &mut App, width: u16, height: u16) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     app.area = ratatui::layout::Rect::new(0, 0, width, height);
+    app.canvas.spoil();
+    app.canvas.lose();
     terminal.draw(|frame| app.draw(frame)).unwrap();
     terminal
 }

@@ -19,6 +19,7 @@ use crate::tui::terminal::Screen;
 /// A screen that is looked at from elsewhere.
 struct Glass {
     terminal: Terminal<TestBackend>,
+    cleared: bool,
     shown: std::sync::Arc<std::sync::Mutex<Shown>>,
 }
 
@@ -40,6 +41,9 @@ impl Screen for Glass {
         if std::mem::take(&mut self.shown.lock().unwrap().wiped) {
             self.terminal.backend_mut().clear().unwrap();
         }
+        if std::mem::take(&mut self.cleared) {
+            app.canvas.lose();
+        }
         self.terminal.draw(|frame| app.draw(frame)).unwrap();
         let mut shown = self.shown.lock().unwrap();
         shown.text = self.terminal.backend().to_string();
@@ -57,6 +61,7 @@ impl Screen for Glass {
     }
 
     fn clear(&mut self) -> io::Result<()> {
+        self.cleared = true;
         let size = self.terminal.size().unwrap();
         self.terminal.resize(size.into()).unwrap();
         Ok(())
@@ -106,8 +111,11 @@ impl Stage {
         let (interrupts, interrupted) = mpsc::channel(8);
         let (out, commands) = mpsc::channel(8);
         let shown: std::sync::Arc<std::sync::Mutex<Shown>> = std::sync::Arc::default();
-        let mut glass =
-            Glass { terminal: Terminal::new(TestBackend::new(80, 24)).unwrap(), shown: shown.clone() };
+        let mut glass = Glass {
+            terminal: Terminal::new(TestBackend::new(80, 24)).unwrap(),
+            cleared: false,
+            shown: shown.clone(),
+        };
         let input =
             Box::pin(stream::unfold(
                 typed,
@@ -196,6 +204,7 @@ async fn a_terminal_that_got_its_old_size_back_is_drawn_whole() {
     stage.keys.send(Input::Resize(80, 24)).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     stage.sees("21 active").await;
+    stage.sees("web-02").await;
 }
 
 #[tokio::test(start_paused = true)]

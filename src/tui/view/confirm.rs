@@ -9,16 +9,29 @@ use crate::tui::input::Input;
 use crate::tui::ui::Confirm;
 
 use super::frame::Scene;
+use super::pen::wrap;
+
+/// Columns around the text of a box.
+const FRAME: u16 = 6;
 
 /// A yes or no, with what a yes means.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, confirm: &Confirm) {
     let theme = scene.theme;
-    let lines = confirm.lines.len() as u16;
-    let widest = confirm.lines.iter().chain([&confirm.question]).map(|line| line.width()).max().unwrap_or(0);
-    let inner = panel(scene, buffer, area, widest as u16, lines + 3 + u16::from(lines > 0), theme.warn);
+    // What a yes does is told to its end, however narrow the screen is. What is indented is a table, a line a row.
+    let room = usize::from(area.width.saturating_sub(FRAME));
+    let told = |line: &String| match line.width() > room && !line.starts_with(' ') {
+        true => wrap(line, room),
+        false => vec![line.clone()],
+    };
+    let lines: Vec<String> = confirm.lines.iter().flat_map(told).collect();
+    let count = lines.len() as u16;
+    let widest = lines.iter().chain([&confirm.question]).map(|line| line.width()).max().unwrap_or(0);
+    let inner = panel(scene, buffer, area, widest as u16, count + 3 + u16::from(count > 0), theme.warn);
     scene.edge_pen(buffer, inner, 0).put(&confirm.question, theme.strong);
-    for (line, text) in confirm.lines.iter().enumerate() {
-        scene.edge_pen(buffer, inner, line as u16 + 2).put(text, theme.text);
+    // Where lines are few, those with words come before those without.
+    let first = if inner.height < count + 3 { 1 } else { 2 };
+    for (line, text) in lines.iter().take(usize::from(inner.height.saturating_sub(first + 1))).enumerate() {
+        scene.edge_pen(buffer, inner, line as u16 + first).put(text, theme.text);
     }
     let last = inner.height.saturating_sub(1);
     let mut pen = scene.edge_pen(buffer, inner, last);
@@ -60,7 +73,7 @@ pub(super) fn panel(
     lines: u16,
     frame: Style,
 ) -> Rect {
-    let width = (columns + 6).min(area.width);
+    let width = (columns + FRAME).min(area.width);
     let height = (lines + 2).min(area.height);
     let rect =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };

@@ -1,6 +1,7 @@
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
 
 use crate::control::HostId;
 use crate::fleet::FleetState;
@@ -10,6 +11,7 @@ use crate::tui::symbols::Symbols;
 use crate::tui::theme::Theme;
 use crate::tui::ui::{Modal, Ui};
 
+use super::canvas::Canvas;
 use super::layout::{Areas, Size, areas};
 use super::pen::Pen;
 use super::{
@@ -66,27 +68,52 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: 
     ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
     match ui.view {
         View::Failures => ui.prepare_list(fleet, |causes| failures::Shape::of(causes, height).rows, now),
-        View::Grid => grid::prepare(ui, fleet, areas.body, now),
+        View::Grid => grid::prepare(ui, fleet, areas.body),
         _ => ui.prepare_list(fleet, |_| height.saturating_sub(groups::HEADING), now),
     }
 }
 
-/// Draws the screen. It reads no clock and changes nothing: the same scene gives the same picture.
-pub(in crate::tui) fn draw(scene: &Scene<'_>, frame: &mut Frame<'_>) {
+/// Whether the body of a screen of that size has to be drawn anew.
+pub(in crate::tui) fn is_due(ui: &Ui, canvas: &Canvas, area: Rect, uptime: u64) -> bool {
+    canvas.is_due(screen(ui, area).body, uptime)
+}
+
+/// Draws the body: the view, or the host that is open over it. Has to come after [`prepare`] and before [`draw`].
+pub(in crate::tui) fn paint(scene: &Scene<'_>, canvas: &mut Canvas, area: Rect, uptime: u64) {
+    let areas = screen(scene.ui, area);
+    if let (View::Grid, None, Some(changes)) = (scene.ui.view, scene.ui.detail, grid::changes(scene.ui))
+        && let Some(retouch) = canvas.retouch(areas.body, uptime, scene.fleet.revision())
+    {
+        grid::redraw(scene, retouch, &areas, changes);
+        return;
+    }
+    let buffer = canvas.begin(areas.body, scene.theme.text, uptime, scene.fleet.revision());
+    match scene.ui.detail {
+        Some(id) => detail::draw(scene, buffer, areas.body, id),
+        None => view(scene, buffer, &areas),
+    }
+}
+
+/// Draws the screen around the body that was painted. It reads no clock and changes nothing: the same scene gives the same
+/// picture.
+pub(in crate::tui) fn draw(scene: &Scene<'_>, canvas: &mut Canvas, frame: &mut Frame<'_>) {
     let area = frame.area();
     let areas = screen(scene.ui, area);
     let buffer = frame.buffer_mut();
-    buffer.set_style(area, scene.theme.text);
+    if scene.theme.text != Style::default() {
+        buffer.set_style(area, scene.theme.text);
+    }
     if areas.size == Size::Tiny {
+        canvas.lose();
         tiny::draw(scene, buffer, area);
         return;
     }
     header::draw(scene, buffer, &areas);
     tabs::draw(scene, buffer, &areas);
-    if let Some(id) = scene.ui.detail {
-        detail::draw(scene, buffer, areas.body, id);
-    } else {
-        view(scene, buffer, &areas);
+    // A filter is typed in the last line; all else that is asked lies over the body.
+    let covered = scene.ui.modal.as_ref().is_some_and(|modal| !matches!(modal, Modal::Filter(..)));
+    canvas.lay(buffer, covered);
+    if scene.ui.detail.is_none() {
         strip::draw(scene, buffer, &areas);
     }
     let cursor = footer::draw(scene, buffer, areas.footer);

@@ -7,6 +7,7 @@ use crate::fleet::{FleetState, Glance, Query, Rank};
 use crate::tui::symbols::Symbols;
 use crate::tui::ui::Ui;
 
+use super::canvas::Retouch;
 use super::frame::Scene;
 use super::layout::Areas;
 use super::pen::{Pen, level, number, set_sign};
@@ -20,11 +21,18 @@ const BAR: u16 = 10;
 /// And of its percent and what stands between.
 const BAR_AND_SHARE: usize = BAR as usize + 8;
 
+/// Above the highest that a cell is filled, which tells the levels of [`level`].
+const FULL: u64 = 800;
+/// The last of the legend's signs, which is rare.
+const LEFT_OUT: usize = 7;
+
 /// Where hosts are: rack by rack, each in order of the inventory, one or more to a cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::tui) struct Plan {
     order: Vec<HostId>,
     cells: Vec<Cell>,
+    /// The cell of each host.
+    cell_of: Vec<u32>,
     labels: Vec<(u16, usize)>,
     per_cell: usize,
     width: u16,
@@ -32,33 +40,44 @@ pub(in crate::tui) struct Plan {
     bars: bool,
     /// Of each cell's hosts the one that shows; none if the filter leaves all of them out.
     worst: Vec<Option<(HostId, Glance)>>,
+    /// Which of the legend's signs are seen, a bit each.
+    seen: u8,
+    /// Cells that look otherwise than when it was prepared the last time, if nothing else does.
+    changes: Option<Vec<usize>>,
     made_for: (Rect, usize),
-    looked_at: u64,
     looked_for: (Query, u64),
 }
 
-/// Cells are looked at anew this often, milliseconds: as often as the eye follows.
-const LOOK_MS: u64 = 250;
-
 /// Brings the cells in line with the fleet, the size of the screen and the filter.
-pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect, now: u64) {
+pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect) {
     let made_for = (body, fleet.hosts().len());
     let anew = ui.grid.made_for != made_for || ui.grid.cells.is_empty();
     if anew {
         ui.grid = Plan { made_for, ..Plan::new(fleet, body) };
     }
-    let query = &ui.hosts.query;
-    let (looked_for, revision) = &ui.grid.looked_for;
-    let due = now.abs_diff(ui.grid.looked_at) >= LOOK_MS && *revision != fleet.revision();
-    if anew || due || looked_for != query {
-        let mut worst = std::mem::take(&mut ui.grid.worst);
-        worst.clear();
-        let plan = &ui.grid;
-        worst.extend(plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)));
-        ui.grid.worst = worst;
-        ui.grid.looked_at = now;
-        ui.grid.looked_for = (query.clone(), fleet.revision());
+    let (plan, query) = (&mut ui.grid, &ui.hosts.query);
+    let (looked_for, revision) = &plan.looked_for;
+    let same_query = looked_for == query;
+    plan.changes = (!anew && same_query && !plan.named).then(Vec::new);
+    if !anew && same_query && *revision == fleet.revision() {
+        return;
     }
+    let before = std::mem::take(&mut plan.worst);
+    plan.worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
+    let seen = plan.worst.iter().flatten().fold(0, |seen, (_, glance)| seen | 1 << kind(glance));
+    if std::mem::replace(&mut plan.seen, seen) != seen {
+        plan.changes = None;
+    }
+    if let Some(changes) = &mut plan.changes {
+        let faces = before.iter().zip(&plan.worst).map(|(before, now)| face(before) != face(now));
+        changes.extend(faces.enumerate().filter(|(_, differ)| *differ).map(|(cell, _)| cell));
+    }
+    plan.looked_for = (query.clone(), fleet.revision());
+}
+
+/// The cells that have to be drawn anew, if it is not all of the grid.
+pub(super) fn changes(ui: &Ui) -> Option<&[usize]> {
+    ui.grid.changes.as_deref()
 }
 
 /// A cell: hosts from `first` on in the plan's order.
@@ -105,8 +124,7 @@ impl Plan {
         };
         let mut plan = Self {
             order: racks.concat(),
-            cells: Vec::new(),
-            labels: Vec::new(),
+            cell_of: vec![0; fleet.hosts().len()],
             per_cell,
             width: width as u16,
             named: width >= named,
@@ -129,6 +147,11 @@ impl Plan {
             for cell in 0..cells {
                 let count = self.per_cell.min(rack.len() - cell * self.per_cell);
                 let x = left + (cell % columns) as u16 * self.width;
+                for host in self.order.get(first..first + count).unwrap_or(&[]) {
+                    if let Some(cell) = self.cell_of.get_mut(host.index()) {
+                        *cell = self.cells.len() as u32;
+                    }
+                }
                 self.cells.push(Cell { first, count, x, y: y + (cell / columns) as u16 });
                 first += count;
             }
@@ -145,10 +168,18 @@ impl Plan {
         let all = !query.narrows();
         let shown = self.hosts(cell).iter().filter_map(|id| {
             let matches = all || fleet.host(*id).is_some_and(|host| query.matches(*id, host));
-            Some((*id, *fleet.glances().get(id.index())?)).filter(|_| matches)
+            fleet.glances().get(id.index()).filter(|_| matches).map(|glance| (*id, glance))
         });
-        // Of hosts that move the one that is least far shows.
-        shown.min_by_key(|(id, glance)| (glance.rank, glance.share, *id))
+        // Of hosts that move the one that is least far shows. The three in one number: this is asked of every host.
+        let need = |(id, glance): &(HostId, &Glance)| {
+            (glance.rank as u64) << 48 | u64::from(glance.share) << 32 | id.index() as u64
+        };
+        shown.min_by_key(need).map(|(id, glance)| (id, *glance))
+    }
+
+    /// What is seen of the host that shows in a cell.
+    fn glance(&self, cell: usize) -> Option<Glance> {
+        self.worst.get(cell).copied().flatten().map(|(_, glance)| glance)
     }
 
     /// The host that shows in a cell, or its first if the filter leaves all out.
@@ -159,8 +190,8 @@ impl Plan {
 
     /// The cell of a host, or the first.
     fn at(&self, host: Option<HostId>) -> Option<usize> {
-        let place = host.and_then(|host| self.order.iter().position(|id| *id == host)).unwrap_or(0);
-        self.cells.iter().position(|cell| (cell.first..cell.first + cell.count).contains(&place))
+        let cell = host.and_then(|host| self.cell_of.get(host.index())).map_or(0, |cell| *cell as usize);
+        (cell < self.cells.len()).then_some(cell)
     }
 }
 
@@ -204,25 +235,36 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         scene.edge_pen(buffer, area, *line).skip(1).put_within(LABEL as u16, name, theme.muted);
     }
     for (index, cell) in plan.cells.iter().enumerate() {
-        let worst = plan.worst.get(index).copied().flatten();
-        let (sign, mut style) = match worst {
-            Some((_, glance)) => (sign(scene.symbols, &glance), theme.rank(glance.rank)),
-            None => (scene.symbols.dot, theme.faint),
-        };
         let here = selected == Some(index);
-        if here {
-            style = style.add_modifier(Modifier::REVERSED);
-        }
-        // Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
-        let place = (area.x + cell.x, area.y + cell.y);
+        let glance = plan.glance(index);
         if cell.y < area.height {
-            set_sign(buffer, place, sign, style);
+            set_cell(scene, buffer, (area.x + cell.x, area.y + cell.y), glance, here);
         }
         if plan.named {
-            name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, worst.map(|(_, g)| g), here);
+            name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, glance, here);
         }
     }
     legend(scene, buffer, area, plan);
+}
+
+/// Draws those cells anew that changed.
+pub(super) fn redraw(scene: &Scene<'_>, mut retouch: Retouch<'_>, areas: &Areas, changes: &[usize]) {
+    let (plan, area) = (&scene.ui.grid, areas.body);
+    let selected = plan.at(scene.ui.grid_at);
+    for (index, cell) in changes.iter().filter_map(|index| Some((*index, plan.cells.get(*index)?))) {
+        let (x, y) = (area.x + cell.x, area.y + cell.y);
+        let here = selected == Some(index);
+        retouch.cell(x, y, |buffer| set_cell(scene, buffer, (x, y), plan.glance(index), here));
+    }
+}
+
+/// Thousands of cells: each is one sign, and nothing of it has to be cut or measured.
+fn set_cell(scene: &Scene<'_>, buffer: &mut Buffer, at: (u16, u16), glance: Option<Glance>, here: bool) {
+    let (sign, style) = match glance {
+        Some(glance) => (sign(scene.symbols, &glance), scene.theme.rank(glance.rank)),
+        None => (scene.symbols.dot, scene.theme.faint),
+    };
+    set_sign(buffer, at, sign, if here { style.add_modifier(Modifier::REVERSED) } else { style });
 }
 
 /// The name of a cell's host, and how far it is.
@@ -250,12 +292,38 @@ fn name(scene: &Scene<'_>, pen: &mut Pen<'_>, plan: &Plan, cell: &Cell, glance: 
 /// Filled by the share that is done while it moves; a sign of its own otherwise.
 fn sign(symbols: &Symbols, glance: &Glance) -> &'static str {
     if glance.fetching && glance.rank == Rank::Moving {
-        // Seven levels: a full block would say that it is over.
-        return level(symbols, u64::from(glance.share) * 7 / 10 + 1, 800);
+        return level(symbols, filled(glance), FULL);
     }
     symbols.rank(glance.rank)
 }
 
+/// Of [`FULL`]: seven levels, as a full block would say that it is over.
+fn filled(glance: &Glance) -> u64 {
+    u64::from(glance.share) * 7 / 10 + 1
+}
+
+/// What tells cells apart that look alike: the kind of sign, and how far it is filled.
+fn face(worst: &Option<(HostId, Glance)>) -> Option<(Rank, bool, u64)> {
+    let (_, glance) = worst.as_ref()?;
+    let level = if glance.fetching { filled(glance).div_ceil(FULL / 8) } else { 0 };
+    Some((glance.rank, glance.fetching, level))
+}
+
+/// Which of the legend's signs a host has.
+fn kind(glance: &Glance) -> usize {
+    match glance.rank {
+        Rank::Failed => 0,
+        Rank::Trouble => 1,
+        Rank::Moving if glance.fetching => 2,
+        Rank::Moving => 3,
+        Rank::Queued => 4,
+        Rank::Staged => 5,
+        Rank::Active => 6,
+        Rank::LeftOut => LEFT_OUT,
+    }
+}
+
+/// What the signs mean: those that are usual, or where there is no room for them those that are seen.
 fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     let mut pen = scene.pen(buffer, area, area.height.saturating_sub(1));
@@ -263,7 +331,7 @@ fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan) {
         let text = format!("a cell is {} hosts, the worst of them shows", number(plan.per_cell));
         pen.put(&text, theme.text).skip(3);
     }
-    let signs: [(&str, Style, &str); 7] = [
+    let signs: [(&str, Style, &str); 8] = [
         (symbols.fail, theme.fail, "failed"),
         (symbols.warn, theme.warn, "in trouble"),
         (symbols.levels[4], theme.accent, "fetching, filled as far as it is"),
@@ -271,11 +339,21 @@ fn legend(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, plan: &Plan) {
         (symbols.waiting, theme.muted, "queued"),
         (symbols.staged, theme.ok, "staged"),
         (symbols.ok, theme.ok, "active"),
+        (symbols.left_out, theme.rank(Rank::LeftOut), "left out"),
     ];
-    for (sign, style, words) in signs {
-        if usize::from(pen.room()) < words.len() + 2 {
-            continue;
+    let is_seen = |sign: &usize| plan.seen & 1 << sign != 0;
+    let fits = |list: &[usize], room: u16| {
+        list.iter().map(|sign| signs[*sign].2.len() + 4).sum::<usize>() <= usize::from(room) + 2
+    };
+    let mut list: Vec<usize> = (0..signs.len()).filter(|sign| *sign != LEFT_OUT || is_seen(sign)).collect();
+    if !fits(&list, pen.room()) {
+        list.retain(is_seen);
+    }
+    let long = fits(&list, pen.room());
+    for (sign, style, words) in list.into_iter().map(|sign| signs[sign]) {
+        let words = if long { words } else { words.split(',').next().unwrap_or(words) };
+        if usize::from(pen.room()) >= words.len() + 2 {
+            pen.put(sign, style).skip(1).put(words, theme.muted).skip(2);
         }
-        pen.put(sign, style).skip(1).put(words, theme.muted).skip(2);
     }
 }

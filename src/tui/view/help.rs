@@ -37,7 +37,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, scroll: u
     } else {
         column(&lines, 0);
     }
-    let more = if from < most { "j and k scroll, any other key closes" } else { "any key closes" };
+    let more = if from < most { "j k scroll, any other key closes" } else { "any key closes" };
     scene.edge_pen(buffer, inner, inner.height.saturating_sub(1)).put(more, scene.theme.muted);
 }
 

@@ -31,12 +31,11 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         (false, older) => format!("{older} older lines are in the run's folder"),
     };
     pen.skip(2).end_with(&[(state.into(), theme.muted)]);
-    if ui.log_lines.is_empty() {
+    if ui.log.len == 0 {
         scene.pen(buffer, area, 2).skip(2).put("nothing was said yet", theme.muted);
     }
     for (line, index) in ui.log.seen().enumerate() {
-        let entry = ui.log_lines.get(index).and_then(|at| scene.fleet.log().get(*at));
-        let Some(entry) = entry else { continue };
+        let Some(entry) = ui.log_line(scene.fleet, index) else { continue };
         let line = (line + HEADING) as u16;
         let selected = index == ui.log.index && ui.log_held;
         row(scene, &mut scene.edge_pen(buffer, area, line), areas.size, name, entry, selected);

@@ -1,5 +1,6 @@
 //! What is seen: each file draws one part of the screen from the fleet's state and the user's place in it, nothing else.
 
+mod canvas;
 mod confirm;
 mod detail;
 mod failures;
@@ -19,5 +20,6 @@ mod swarm;
 mod tabs;
 mod tiny;
 
-pub(super) use frame::{Scene, Target, draw, prepare, target};
+pub(super) use canvas::Canvas;
+pub(super) use frame::{Scene, Target, draw, is_due, paint, prepare, target};
 pub(super) use grid::{Plan as GridPlan, neighbour};
