@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use crate::cli::{Cli, RollbackArgs, Setup, Surroundings};
 use crate::control::{HostId, Release};
@@ -47,8 +48,8 @@ pub(super) async fn rollback(
                 "not all hosts can go back to {tag} alike:\n{odd}name the release to go back to: murder rollback {tag} -y"
             )));
         }
-    } else if !asked(&fleet, &tag, &odd)? {
-        eprintln!("murder: nothing was changed");
+    } else if !asked(&fleet, &tag, &odd).await? {
+        let _ = writeln!(io::stderr(), "murder: nothing was changed");
         return Ok(exit::STOPPED);
     }
     switch(cli, around, paths, "rollback", &tag).await
@@ -65,8 +66,7 @@ enum Looked {
 /// What is on the hosts.
 async fn look(setup: &Setup, paths: &Paths) -> Result<Looked, AppError> {
     let mut run = start(errand_plan(setup, paths, "releases", Errand::Releases, false)?)?;
-    let mut signals =
-        Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
+    let mut signals = listen()?;
     eprintln!("murder: looking at {}", plural(setup.hosts.len(), "host"));
     let (mut fleet, mut left) = (Box::<FleetState>::default(), None);
     loop {
@@ -89,6 +89,10 @@ async fn look(setup: &Setup, paths: &Paths) -> Result<Looked, AppError> {
     }
     let _ = run.task.await;
     Ok(left.map_or(Looked::Seen(fleet), Looked::Left))
+}
+
+fn listen() -> Result<Signals, AppError> {
+    Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })
 }
 
 /// The releases of each host that answered.
@@ -152,12 +156,21 @@ fn oddities(fleet: &FleetState, tag: &str, by_history: bool) -> String {
     })
 }
 
-/// Asks on the terminal.
-fn asked(fleet: &FleetState, tag: &str, odd: &str) -> Result<bool, AppError> {
-    eprint!("{odd}");
+/// Asks on the terminal. A signal instead of an answer is a no.
+async fn asked(fleet: &FleetState, tag: &str, odd: &str) -> Result<bool, AppError> {
+    // The terminal may be gone since.
+    let _ = write!(io::stderr(), "{odd}");
     let hosts = plural(listed(fleet).count(), "host");
     let question = Question { id: 0, prompt: format!("roll back {hosts} to {tag}? (y/n)"), echo: true };
-    let answer = questions::ask(&question).ok_or_else(|| {
+    let mut signals = listen()?;
+    let answer = tokio::select! {
+        answer = tokio::task::spawn_blocking(move || questions::ask(&question)) => answer.ok().flatten(),
+        _ = signals.next() => {
+            let _ = writeln!(io::stderr());
+            return Ok(false);
+        }
+    };
+    let answer = answer.ok_or_else(|| {
         AppError::Config(format!(
             "nobody said yes to going back to {tag}: answer y, or give -y and the release"
         ))

@@ -119,6 +119,7 @@ impl FleetState {
             };
             host.mark(Mark::Silent, true, "");
             self.order += 1;
+            self.revision += 1;
             let old = host.progress.down_rate;
             host.progress.down_rate = 0;
             self.shift_rate(index, old, 0);

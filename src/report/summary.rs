@@ -376,33 +376,44 @@ impl Text<'_> {
 
     /// The flag that names the same inventory again, where one was named.
     fn of_inventory(&self) -> String {
-        let inventory = &self.plan.inventory;
-        let is_file = [".yaml", ".yml", ".txt", ".json"].iter().any(|end| inventory.ends_with(end));
-        let usual = inventory.trim_start_matches("./") == "hosts.yaml";
-        let named = is_file && !usual && !inventory.starts_with("--hosts");
-        if named { format!(" -i {inventory}") } else { String::new() }
+        let inventory = self.plan.inventory.as_str();
+        let is_file =
+            !inventory.is_empty() && inventory != "standard input" && !inventory.starts_with("--hosts");
+        if !is_file || inventory.trim_start_matches("./") == "hosts.yaml" {
+            return String::new();
+        }
+        let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%,".contains(letter);
+        if inventory.chars().all(is_plain) {
+            format!(" -i {inventory}")
+        } else {
+            format!(" -i '{}'", inventory.replace('\'', r"'\''"))
+        }
     }
 
     /// What brings the release to the hosts that are not done. Where the tag is taken, only another one does, and then all hosts
-    /// are to have that one.
+    /// of the run are to have that one.
     fn again(&self, rest: u32) -> Vec<(String, String)> {
         let Plan { run, tag, payload, .. } = self.plan;
         let taken = |host: &&HostRecord| host.failure().is_some_and(Failure::needs_other_tag);
         let taken = self.fleet.hosts().iter().filter(taken).count() as u32;
-        let all = rest as usize == self.fleet.hosts().len();
+        let none_done = rest as usize == self.fleet.hosts().len();
         let mut steps = Vec::new();
         if taken > 0 {
-            let again = if all {
-                format!("retry {run} --tag TAG")
+            let (again, with) = if none_done {
+                (format!("retry {run} --tag TAG"), "")
             } else {
-                format!("deploy {payload} --tag TAG{}", self.of_inventory())
+                (
+                    format!("deploy {payload} --tag TAG{}", self.of_inventory()),
+                    ", with the options of this run",
+                )
             };
             let on = plural(taken as usize, "host");
-            let what = format!("ships it under another tag: {tag} {OTHER_CONTENT} on {on}");
+            let what = format!("ships it under another tag{with}: {tag} {OTHER_CONTENT} on {on}");
             steps.push((format!("murder {again}"), what));
         }
-        if rest > taken && (taken == 0 || !all) {
-            let what = format!("goes on with the {} not done", plural((rest - taken) as usize, "host"));
+        if rest > taken && (taken == 0 || !none_done) {
+            let vain = if taken > 0 { "; in vain where the tag is taken" } else { "" };
+            let what = format!("goes on with the {} not done{vain}", plural(rest as usize, "host"));
             steps.push((format!("murder retry {run}"), what));
         }
         steps
