@@ -164,9 +164,8 @@ fn counts(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
     let numbers = numbers(scene, size);
     let long = count_parts(scene, scene.fleet.counts(), false);
     let room = pen.room();
-    let fits = |parts: &[Part<'_>], other: &[Part<'_>]| width(parts) + width(other) + 3 <= room;
-    let short = count_parts(scene, scene.fleet.counts(), true);
-    let parts = if fits(&long, &numbers[..numbers.len().min(2)]) { long } else { short };
+    let fits = width(&long) + width(&numbers[..numbers.len().min(2)]) + 3 <= room;
+    let parts = if fits { long } else { count_parts(scene, scene.fleet.counts(), true) };
     for (text, style) in &parts {
         pen.put(text, *style);
     }

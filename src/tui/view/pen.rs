@@ -198,9 +198,25 @@ impl<'a> Pen<'a> {
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return self.write_ascii(&text, room, style);
         }
+        if text.chars().all(is_column) {
+            return self.write_columns(&text, room, style);
+        }
         let text = fit(&text, usize::from(room), self.symbols.ellipsis);
         let (x, _) = self.buffer.set_stringn(self.x, self.y, &text, usize::from(room), style);
         self.x = x;
+    }
+
+    /// Signs and letters of a column each: they are counted, not measured.
+    fn write_columns(&mut self, text: &str, room: u16, style: Style) {
+        let fits = text.chars().count() <= usize::from(room);
+        let shown = if fits { room } else { room - 1 };
+        let mut letter = [0; 4];
+        for c in text.chars().take(usize::from(shown)) {
+            self.sign(c.encode_utf8(&mut letter), style);
+        }
+        if !fits {
+            self.sign(self.symbols.ellipsis, style);
+        }
     }
 
     /// Most text has a byte to a column: nothing of it has to be measured.
@@ -217,6 +233,15 @@ impl<'a> Pen<'a> {
             self.sign(self.symbols.ellipsis, style);
         }
     }
+}
+
+/// A letter or sign that takes one column and joins with none beside it.
+fn is_column(c: char) -> bool {
+    matches!(
+        c,
+        ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '\u{2010}'..='\u{2027}'
+            | '\u{2190}'..='\u{2199}' | '\u{21b5}' | '\u{2500}'..='\u{25cf}' | '\u{2713}' | '\u{2717}'
+    )
 }
 
 /// Puts a sign of one column into a cell; neither here nor when the picture is compared with the one before is it measured.
@@ -317,6 +342,22 @@ mod tests {
         assert_eq!(fit("日本語", 4, "…"), "日…");
         assert_eq!(fit("a\tb\u{1b}[31m", 9, "…"), "a b [31m");
         assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn what_is_not_measured_is_a_column_wide() {
+        let counted: Vec<char> = ('\u{20}'..='\u{3000}').filter(|c| is_column(*c)).collect();
+        assert!(counted.iter().all(|c| c.width() == Some(1)));
+        for sign in [Symbols::UNICODE.ok, Symbols::UNICODE.fail, Symbols::UNICODE.enter, "…×→–“”■"]
+        {
+            assert!(sign.chars().all(is_column), "{sign}");
+        }
+        let put = |width, text: &str| {
+            line(width, |pen| {
+                pen.put(text, Style::new());
+            })
+        };
+        assert_eq!((put(4, "a · b"), put(5, "a · b")), ("a ·…".into(), "a · b".into()));
     }
 
     #[test]
