@@ -66,7 +66,7 @@ enum Looked {
 /// What is on the hosts.
 async fn look(setup: &Setup, paths: &Paths) -> Result<Looked, AppError> {
     let mut run = start(errand_plan(setup, paths, "releases", Errand::Releases, false)?)?;
-    let mut signals = listen()?;
+    let mut signals = Signals::new()?;
     eprintln!("murder: looking at {}", plural(setup.hosts.len(), "host"));
     let (mut fleet, mut left) = (Box::<FleetState>::default(), None);
     loop {
@@ -89,10 +89,6 @@ async fn look(setup: &Setup, paths: &Paths) -> Result<Looked, AppError> {
     }
     let _ = run.task.await;
     Ok(left.map_or(Looked::Seen(fleet), Looked::Left))
-}
-
-fn listen() -> Result<Signals, AppError> {
-    Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })
 }
 
 /// The releases of each host that answered.
@@ -162,7 +158,7 @@ async fn asked(fleet: &FleetState, tag: &str, odd: &str) -> Result<bool, AppErro
     let _ = write!(io::stderr(), "{odd}");
     let hosts = plural(listed(fleet).count(), "host");
     let question = Question { id: 0, prompt: format!("roll back {hosts} to {tag}? (y/n)"), echo: true };
-    let mut signals = listen()?;
+    let mut signals = Signals::new()?;
     let answer = tokio::select! {
         answer = tokio::task::spawn_blocking(move || questions::ask(&question)) => answer.ok().flatten(),
         _ = signals.next() => {

@@ -31,11 +31,7 @@ pub(super) fn is_full_screen(face: &FaceOptions) -> bool {
 pub(super) async fn show(run: RunHandle, face: &FaceOptions, record: Record) -> Result<u8, AppError> {
     match face.output(at_terminal()) {
         Output::Tui => on_screen(run, face, record).await,
-        output => {
-            let signals =
-                Signals::new().map_err(|error| AppError::System { what: "listen to signals", error })?;
-            Ok(follow(run, lines(output, face), record, signals).await)
-        }
+        output => Ok(follow(run, lines(output, face), record, Signals::new()?).await),
     }
 }
 

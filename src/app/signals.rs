@@ -1,6 +1,6 @@
-use std::io;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::AppError;
 
 /// What a signal asks of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,13 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new() -> Result<Self, AppError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| AppError::System { what: "listen to signals", error });
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
             stopping: false,
         })
     }

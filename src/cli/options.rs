@@ -12,10 +12,10 @@ use super::CliError;
 pub mod defaults {
     use std::time::Duration;
 
-    use crate::inventory::{ColorChoice, Notify, Output, Percent, Theme, Unpack};
+    use crate::inventory::{ColorChoice, DEFAULT_FILE, Notify, Output, Percent, Theme, Unpack};
 
     /// The inventory, in the working folder.
-    pub const INVENTORY: &str = "./hosts.yaml";
+    pub const INVENTORY: &str = DEFAULT_FILE;
     /// Name of the link to the active release.
     pub const LINK: &str = "current";
     /// Releases that stay on a host.

@@ -28,6 +28,7 @@ pub use kinds::{
 };
 pub use model::{DEFAULT_HOOK_TIMEOUT, Hooks, Host, Inventory};
 pub use options::Options;
+pub use plain::{DEFAULT_FILE, file_of};
 pub use range::{MAX_EXPANSION, expand};
 pub use select::{SelectError, matching, select};
 pub use values::{

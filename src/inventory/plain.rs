@@ -7,10 +7,19 @@ use super::fields::Fields;
 use super::{Inventory, InventoryError, syntax};
 use crate::text::{Mistake, TextError, did_you_mean_file};
 
+/// Where an inventory is looked for if none is named.
+pub const DEFAULT_FILE: &str = "./hosts.yaml";
 /// What standard input is called in messages.
 const STDIN: &str = "standard input";
+/// And hosts on the command line.
+const HOSTS: &str = "--hosts";
 /// What helps where there is no inventory.
 const NAME_ANOTHER: &str = "name another with -i FILE, or hosts with --hosts";
+
+/// The file that an inventory came from, by its `source`, if it came from one.
+pub fn file_of(source: &str) -> Option<&str> {
+    Some(source).filter(|source| !source.is_empty() && *source != STDIN && !source.starts_with(HOSTS))
+}
 
 impl Inventory {
     /// Reads a file in any of the forms.
@@ -37,16 +46,15 @@ impl Inventory {
 
     /// Reads hosts and ranges joined by commas or spaces: `--hosts web[01-20],db1`.
     pub fn from_hosts(list: &str) -> Result<Self, InventoryError> {
-        const NAME: &str = "--hosts";
         let mut builder = Builder::default();
         for (start, word) in words(list) {
             let mentions = Mention::all(word, &Fields::default()).map_err(|mistake| {
                 let column = list[..start].chars().count();
-                Box::new(TextError::in_argument(NAME, list, column, mistake))
+                Box::new(TextError::in_argument(HOSTS, list, column, mistake))
             })?;
             mentions.into_iter().for_each(|mention| builder.add(mention, None));
         }
-        Ok(Self::listed(NAME, builder))
+        Ok(Self::listed(HOSTS, builder))
     }
 
     /// Reads YAML or lines of text. The ending of `source_name` says which, else the look of the first line does.

@@ -9,6 +9,7 @@ use super::words::{begun, nothing_more, seconds, title};
 use crate::control::{Failure, FailureKind, HostId, OTHER_CONTENT, Phase};
 use crate::deploy::{FailureGroup, Plan, StateName, Summary};
 use crate::fleet::{FleetState, HostRecord, fold_names};
+use crate::inventory::{DEFAULT_FILE, file_of};
 use crate::units::{format_bytes, plural};
 
 /// Columns of the text, with room for a ticket's quotation marks.
@@ -376,10 +377,8 @@ impl Text<'_> {
 
     /// The flag that names the same inventory again, where one was named.
     fn of_inventory(&self) -> String {
-        let inventory = self.plan.inventory.as_str();
-        let is_file =
-            !inventory.is_empty() && inventory != "standard input" && !inventory.starts_with("--hosts");
-        if !is_file || inventory.trim_start_matches("./") == "hosts.yaml" {
+        let Some(inventory) = file_of(&self.plan.inventory) else { return String::new() };
+        if inventory.trim_start_matches("./") == DEFAULT_FILE.trim_start_matches("./") {
             return String::new();
         }
         let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%,".contains(letter);

@@ -119,15 +119,6 @@ impl HostList {
         }
     }
 
-    /// The hosts that a command is about: those that are marked, else the selected one.
-    pub(super) fn targets(&self) -> Vec<HostId> {
-        if self.marks.is_empty() {
-            self.host().into_iter().collect()
-        } else {
-            self.marks.iter().copied().collect()
-        }
-    }
-
     /// What is seen of it.
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor

@@ -52,9 +52,8 @@ impl App {
     }
 
     fn targets(&self, wanted: impl Fn(StateName) -> bool) -> Vec<HostId> {
-        let mut ids = self.ui.targets(self.shown());
-        ids.retain(|id| self.live.host(*id).is_some_and(|host| wanted(host.name())));
-        ids
+        let is_wanted = |id: &HostId| self.live.host(*id).is_some_and(|host| wanted(host.name()));
+        self.ui.targets(self.shown()).filter(is_wanted).collect()
     }
 
     pub(super) fn retry(&mut self) {
@@ -190,7 +189,7 @@ impl App {
     }
 
     pub(super) fn copy_hosts(&mut self) {
-        let ids = self.ui.targets(self.shown());
+        let ids: Vec<HostId> = self.ui.targets(self.shown()).collect();
         if ids.is_empty() {
             self.complain("no host is selected");
             return;
@@ -203,7 +202,7 @@ impl App {
     pub(super) fn copy_error(&mut self) {
         let fleet = self.shown();
         let failed = |id: &HostId| fleet.host(*id).is_some_and(|host| host.failure().is_some());
-        let ids: Vec<HostId> = self.ui.targets(fleet).into_iter().filter(failed).collect();
+        let ids: Vec<HostId> = self.ui.targets(fleet).filter(failed).collect();
         let Some(first) = ids.first() else {
             self.complain("no failed host is selected");
             return;

@@ -171,15 +171,8 @@ impl Ui {
         if let (View::Groups, None, true) = (self.view, self.detail, self.hosts.marks.is_empty()) {
             return self.selected_group(fleet).is_some_and(|group| group.counts.of_all(&TRIED) > 0);
         }
-        let tried = |id: &HostId| fleet.host(*id).is_some_and(|host| TRIED.contains(&host.name()));
-        // Asked for every picture, of thousands of hosts: none of them is copied.
-        match (self.view, self.detail) {
-            (_, None) if !self.hosts.marks.is_empty() => self.hosts.marks.iter().any(tried),
-            (View::Failures, None) => {
-                self.selected_cause(fleet).is_some_and(|cause| cause.hosts.iter().any(tried))
-            }
-            _ => self.targets(fleet).iter().any(tried),
-        }
+        let tried = |id| fleet.host(id).is_some_and(|host| TRIED.contains(&host.name()));
+        self.targets(fleet).any(tried)
     }
 
     /// The host that is selected in the table or the grid.
@@ -190,23 +183,26 @@ impl Ui {
         }
     }
 
-    /// The hosts that a command is about: of the open host, the cause or group, or the marked or selected ones.
-    pub(super) fn targets(&self, fleet: &FleetState) -> Vec<HostId> {
-        if let Some(id) = self.detail {
-            return vec![id];
+    /// The hosts that a command is about: of the open host, the cause or group, or the marked or selected ones. They may be
+    /// thousands, and are looked at for every picture.
+    pub(super) fn targets<'f>(&'f self, fleet: &'f FleetState) -> Box<dyn Iterator<Item = HostId> + 'f> {
+        if self.detail.is_some() {
+            return Box::new(self.detail.into_iter());
         }
         if !self.hosts.marks.is_empty() {
-            return self.hosts.targets();
+            return Box::new(self.hosts.marks.iter().copied());
         }
         match self.view {
-            View::Failures => self.selected_cause(fleet).map(|cause| cause.hosts.iter().copied().collect()),
-            View::Groups => self.selected_group(fleet).map(|group| group.hosts.clone()),
-            View::Log => self.log_host(fleet).filter(|_| self.log_held).map(|id| vec![id]),
-            View::Grid => self.selected_host(fleet).map(|id| vec![id]),
-            View::Hosts => Some(self.hosts.targets()),
-            View::Swarm => None,
+            View::Failures => {
+                Box::new(self.selected_cause(fleet).into_iter().flat_map(|cause| cause.hosts.iter().copied()))
+            }
+            View::Groups => {
+                Box::new(self.selected_group(fleet).into_iter().flat_map(|group| group.hosts.iter().copied()))
+            }
+            View::Log => Box::new(self.log_host(fleet).filter(|_| self.log_held).into_iter()),
+            View::Hosts | View::Grid => Box::new(self.selected_host(fleet).into_iter()),
+            View::Swarm => Box::new(std::iter::empty()),
         }
-        .unwrap_or_default()
     }
 
     /// The host that the selected line of the log is about.

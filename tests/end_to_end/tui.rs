@@ -34,6 +34,7 @@ fn a_demo_is_watched_to_its_end_and_a_failed_host_retried() {
     bars_move(&mut terminal);
     terminal.sees("a failed host", |screen| count(screen, "failed") == Some(1));
     terminal.types("R");
+    terminal.reads("retry");
     terminal.reads("y yes");
     terminal.types("y");
     terminal.sees("all hosts active", |screen| count(screen, "active") == Some(6));
@@ -61,6 +62,7 @@ fn failed_hosts_are_mended_and_retried_without_leaving_the_screen() {
         fleet.heal(host).unwrap();
     }
     terminal.types("R");
+    terminal.reads("3");
     terminal.reads("y yes");
     terminal.types("y");
     terminal.sees("all hosts active", |screen| count(screen, "active") == Some(5));

@@ -10,7 +10,7 @@ use crate::tui::ui::Ui;
 use super::canvas::Retouch;
 use super::frame::Scene;
 use super::layout::Areas;
-use super::pen::{Pen, level, number, set_sign};
+use super::pen::{Pen, eighths, level, number, set_sign};
 
 /// Lines below the cells, for what they mean.
 const LEGEND: u16 = 2;
@@ -21,7 +21,7 @@ const BAR: u16 = 10;
 /// And of its percent and what stands between.
 const BAR_AND_SHARE: usize = BAR as usize + 8;
 
-/// Above the highest that a cell is filled, which tells the levels of [`level`].
+/// Above the highest that a cell is filled.
 const FULL: u64 = 800;
 /// The last of the legend's signs, which is rare.
 const LEFT_OUT: usize = 7;
@@ -303,9 +303,9 @@ fn filled(glance: &Glance) -> u64 {
 }
 
 /// What tells cells apart that look alike: the kind of sign, and how far it is filled.
-fn face(worst: &Option<(HostId, Glance)>) -> Option<(Rank, bool, u64)> {
+fn face(worst: &Option<(HostId, Glance)>) -> Option<(Rank, bool, usize)> {
     let (_, glance) = worst.as_ref()?;
-    let level = if glance.fetching { filled(glance).div_ceil(FULL / 8) } else { 0 };
+    let level = if glance.fetching { eighths(filled(glance), FULL) } else { 0 };
     Some((glance.rank, glance.fetching, level))
 }
 

@@ -195,9 +195,6 @@ impl<'a> Pen<'a> {
             return;
         }
         let text = self.symbols.plain(text);
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return self.write_ascii(&text, room, style);
-        }
         if text.chars().all(is_column) {
             return self.write_columns(&text, room, style);
         }
@@ -206,27 +203,18 @@ impl<'a> Pen<'a> {
         self.x = x;
     }
 
-    /// Signs and letters of a column each: they are counted, not measured.
+    /// Most text has a letter to a column: they are counted, and nothing of it has to be measured.
     fn write_columns(&mut self, text: &str, room: u16, style: Style) {
-        let fits = text.chars().count() <= usize::from(room);
-        let shown = if fits { room } else { room - 1 };
-        let mut letter = [0; 4];
-        for c in text.chars().take(usize::from(shown)) {
-            self.sign(c.encode_utf8(&mut letter), style);
-        }
-        if !fits {
-            self.sign(self.symbols.ellipsis, style);
-        }
-    }
-
-    /// Most text has a byte to a column: nothing of it has to be measured.
-    fn write_ascii(&mut self, text: &str, room: u16, style: Style) {
-        let fits = text.len() <= usize::from(room);
-        let shown = if fits { text.len() } else { usize::from(room) - 1 };
+        let count = text.chars().count();
+        let fits = count <= usize::from(room);
+        let shown = if fits { count } else { usize::from(room) - 1 };
         let start = self.buffer.index_of(self.x, self.y);
         let cells = self.buffer.content.iter_mut().skip(start);
-        for (cell, byte) in cells.zip(&text.as_bytes()[..shown]) {
-            cell.set_char(char::from(*byte)).set_style(style);
+        for (cell, letter) in cells.zip(text.chars().take(shown)) {
+            cell.set_char(letter).set_style(style);
+            if !letter.is_ascii() {
+                cell.set_diff_option(ONE_COLUMN);
+            }
         }
         self.x += shown as u16;
         if !fits {
@@ -234,6 +222,9 @@ impl<'a> Pen<'a> {
         }
     }
 }
+
+/// Spares the comparison of pictures the measuring of what is known to take one column.
+const ONE_COLUMN: CellDiffOption = CellDiffOption::ForcedWidth(NonZeroU16::MIN);
 
 /// A letter or sign that takes one column and joins with none beside it.
 fn is_column(c: char) -> bool {
@@ -247,14 +238,22 @@ fn is_column(c: char) -> bool {
 /// Puts a sign of one column into a cell; neither here nor when the picture is compared with the one before is it measured.
 pub(super) fn set_sign(buffer: &mut Buffer, at: (u16, u16), sign: &str, style: Style) {
     if let Some(cell) = buffer.cell_mut(at) {
-        cell.set_symbol(sign).set_style(style).set_diff_option(CellDiffOption::ForcedWidth(NonZeroU16::MIN));
+        cell.set_symbol(sign).set_style(style).set_diff_option(ONE_COLUMN);
     }
 }
 
 /// The sign of a sample in a sparkline that ends at `top`.
 pub(super) fn level(symbols: &Symbols, sample: u64, top: u64) -> &'static str {
-    let level = (sample as f64 * 8.0 / top.max(1) as f64).ceil() as usize;
-    if sample == 0 { " " } else { symbols.levels[level.clamp(1, 8) - 1] }
+    match eighths(sample, top) {
+        0 => " ",
+        eighths => symbols.levels[eighths - 1],
+    }
+}
+
+/// How many eighths of `top` a sample fills, begun ones as whole; 8 at most.
+pub(super) fn eighths(sample: u64, top: u64) -> usize {
+    let eighths = (sample as f64 * 8.0 / top.max(1) as f64).ceil() as usize;
+    if sample == 0 { 0 } else { eighths.clamp(1, 8) }
 }
 
 /// A number as people read it: `10,000`.
