@@ -69,7 +69,7 @@ async fn tell(
         events.send(at(event)).await?;
     }
     fs::write(log, "")?;
-    let (begun, mut sent) = (Instant::now(), 0u64);
+    let (begun, mut sent, mut rate) = (Instant::now(), 0u64, 0.0);
     loop {
         let wait = (sim.now() + start + sim::STEP_MS).saturating_sub(wall()?);
         tokio::select! {
@@ -80,8 +80,12 @@ async fn tell(
             events.send(at(event)).await?;
             sent += 1;
         }
+        // A second is over with its reports.
+        if sim.now().is_multiple_of(1000) {
+            rate = sent as f64 / begun.elapsed().as_secs_f64();
+        }
     }
-    fs::write(log, format!("{:.0}", sent as f64 / begun.elapsed().as_secs_f64()))?;
+    fs::write(log, format!("{rate:.0}"))?;
     Ok(())
 }
 

@@ -165,7 +165,7 @@ impl App {
         let changed = self.live.tick(now);
         let over = self.ui.notice.take_if(|notice| notice.until <= uptime).is_some();
         let behind = self.canvas.is_behind(self.shown().revision());
-        aged || changed || over || behind || self.ui.hosts.is_stale(self.shown())
+        aged || changed || over || behind || self.ui.shows_order() && self.ui.hosts.is_stale(self.shown())
     }
 
     /// A key, a paste, the mouse, another size. True if the screen has to be drawn anew.
@@ -198,7 +198,7 @@ impl App {
         let area = frame.area();
         let mut canvas = std::mem::take(&mut self.canvas);
         if view::is_due(&self.ui, &canvas, area, self.uptime) {
-            self.prepare(area);
+            self.prepare_for(area, self.ui.shows_order());
             view::paint(&self.scene(), &mut canvas, area, self.uptime);
         }
         view::draw(&self.scene(), &mut canvas, frame);
@@ -219,10 +219,14 @@ impl App {
 
     /// Brings lists in line with the fleet and the size of the screen, so that keys find what is seen.
     pub(super) fn prepare(&mut self, area: Rect) {
+        self.prepare_for(area, true);
+    }
+
+    fn prepare_for(&mut self, area: Rect, hosts: bool) {
         self.area = area;
         let now = self.shown_now();
         let fleet = self.held.as_deref().unwrap_or(&self.live);
-        view::prepare(&mut self.ui, fleet, area, now);
+        view::prepare(&mut self.ui, fleet, area, now, hosts);
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>) {

@@ -175,6 +175,12 @@ impl Ui {
         self.targets(fleet).any(tried)
     }
 
+    /// Whether pictures tell of the order of hosts, or of how many the filter lets through. Where they do not, it is made
+    /// when a key needs it.
+    pub(super) fn shows_order(&self) -> bool {
+        self.view == View::Hosts || self.detail.is_some() || self.hosts.query.narrows()
+    }
+
     /// The host that is selected in the table or the grid.
     pub(super) fn selected_host(&self, fleet: &FleetState) -> Option<HostId> {
         match self.view {

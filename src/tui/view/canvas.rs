@@ -118,14 +118,18 @@ impl Canvas {
 
 /// Puts those cells of a row into a picture that are others than those that are shown.
 fn lay_changes(place: &mut [Cell], row: &[Cell], shown: &[Cell]) {
-    // A letter of two columns takes the cell beside it with it.
-    let all = row != shown && row.iter().chain(shown).any(is_wide);
+    let mut wide = false;
     for ((place, cell), shown) in place.iter_mut().zip(row).zip(shown) {
-        if all || cell != shown {
-            update(place, cell);
-        } else {
+        if cell == shown {
             skip(place);
+        } else {
+            update(place, cell);
+            wide |= is_wide(cell) || is_wide(shown);
         }
+    }
+    // A letter of two columns that comes or goes takes the cell beside it with it.
+    if wide {
+        place.iter_mut().zip(row).for_each(|(place, cell)| update(place, cell));
     }
 }
 
@@ -208,7 +212,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_row_with_wide_letters_is_told_as_a_whole_if_it_changed() {
+    fn a_row_is_told_as_a_whole_if_wide_letters_come_or_go() {
         let row = |text: &str| Buffer::with_lines([format!("{text:6}")]).content;
         let told = |row: &[Cell], shown: &[Cell]| {
             let mut place = vec![Cell::EMPTY; row.len()];
@@ -217,7 +221,8 @@ mod tests {
         };
         assert_eq!(told(&row("ab 12"), &row("ab 13")), 1);
         assert_eq!(told(&row("日 12"), &row("日 12")), 0);
-        assert_eq!(told(&row("日 12"), &row("日 13")), row("日 12").len());
+        assert_eq!(told(&row("日 12"), &row("日 13")), 1);
+        assert_eq!(told(&row("日 12"), &row("本 12")), row("日 12").len());
         assert_eq!(told(&row("ab 12"), &row("日 12")[..6]), 6);
     }
 }

@@ -128,7 +128,10 @@ fn told(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause) {
 
 fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, selected: bool) {
     let theme = scene.theme;
-    for line in 1..area.height.min(LINES as u16 - 1) {
+    // What does not fit goes on in the line that else is empty.
+    let mut advice = wrap(cause.wrong.advice(), usize::from(area.width.saturating_sub(INDENT + 1)));
+    advice.truncate(2);
+    for line in 1..area.height.min(3 + advice.len() as u16) {
         scene
             .edge_pen(buffer, area, line)
             .put(if selected { scene.symbols.cursor } else { " " }, theme.cursor);
@@ -146,9 +149,7 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
     };
     told(1, &cause.message, if selected { theme.strong } else { theme.text });
     told(2, cause.names(|id| scene.fleet.host_name(id)), theme.text);
-    // What does not fit goes on in the line that else is empty.
-    let advice = wrap(cause.wrong.advice(), usize::from(area.width.saturating_sub(INDENT + 1)));
-    for (line, text) in (3..).zip(advice.iter().take(2)) {
+    for (line, text) in (3..).zip(&advice) {
         told(line, text, theme.muted);
     }
 }

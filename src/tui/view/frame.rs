@@ -61,11 +61,14 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Brings selection and order up to date for a screen of that size. Has to come before [`draw`].
-pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: u64) {
+/// Brings selection and order up to date for a screen of that size, those of the hosts if they are wanted. Has to come
+/// before [`paint`].
+pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, area: Rect, now: u64, order: bool) {
     let areas = screen(ui, area);
     let height = usize::from(areas.body.height);
-    ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
+    if order {
+        ui.hosts.prepare(fleet, height.saturating_sub(hosts::HEADING), now);
+    }
     match ui.view {
         View::Failures => ui.prepare_list(fleet, |causes| failures::Shape::of(causes, height).rows, now),
         View::Grid => grid::prepare(ui, fleet, areas.body),
