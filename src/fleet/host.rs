@@ -134,6 +134,8 @@ pub struct HostRecord {
     pub progress: HostProgress,
     /// Verified bytes of the artifact in this attempt; never goes back within one.
     pub fetched: u64,
+    /// The most that an earlier attempt had.
+    pub fetched_before: u64,
     /// Bytes of the artifact, 0 while unknown.
     pub to_fetch: u64,
     /// Bytes written of the release, and bytes of the release, in this attempt.
@@ -171,6 +173,7 @@ impl HostRecord {
             found: None,
             progress: HostProgress::default(),
             fetched: 0,
+            fetched_before: 0,
             to_fetch: 0,
             unpacked: (0, 0),
             activated_at: None,
@@ -339,6 +342,7 @@ impl HostRecord {
 
     fn start_attempt(&mut self, attempt: u32) {
         self.attempt = attempt;
+        self.fetched_before = self.fetched_before.max(self.fetched);
         self.fetched = 0;
         self.unpacked = (0, 0);
         self.waits = WaitShares::default();

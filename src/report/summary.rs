@@ -444,7 +444,8 @@ fn has_partial_data(host: &HostRecord) -> bool {
         Some(failure) => failure.phase < Phase::Activating,
         None => host.name() == StateName::Cancelled,
     };
-    broken_off && host.fetched > 0
+    // An attempt that does not come as far as fetching leaves what those before it fetched.
+    broken_off && host.fetched.max(host.fetched_before) > 0
 }
 
 /// Kinds of the failures of attempts before the last: `refused (2 times), lost`. Empty if there were none.

@@ -366,3 +366,22 @@ fn where_the_tag_is_taken_another_tag_is_advised_and_no_retry_with_this_one() {
     let moved = next([Some(&no_link), None, None]);
     assert!(moved.contains(&format!("murder retry {run} ")) && !moved.contains("--tag"), "{moved}");
 }
+
+#[test]
+fn pieces_stay_for_a_retry_also_if_the_last_attempt_fetched_none() {
+    let lost = || HostState::Failed(Failure::new(Phase::Connecting, FailureKind::Refused, "refused"));
+    let left = |fetched: u64, attempts: u32| {
+        let mut script = Script::new(script::plan(1));
+        script.host(0, 1, HostState::Fetching);
+        script.progress(0, fetched, 5);
+        for attempt in 1..=attempts {
+            script.host(0, attempt, lost());
+        }
+        summary(&fleet(&script.finish(script::summary(6, 0, 0, 1, 0))), &style())
+    };
+    let stays =
+        |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").contains("verified pieces stay");
+    for (fetched, attempts, expected) in [(500, 1, true), (500, 2, true), (500, 3, true), (0, 2, false)] {
+        assert_eq!(stays(&left(fetched, attempts)), expected, "{fetched} {attempts}");
+    }
+}
