@@ -55,6 +55,11 @@ impl Glance {
         let fetching = host.name() == StateName::Fetching;
         Self { rank: rank(host), fetching, share: (host.share() * 1000.0) as u16 }
     }
+
+    /// Of two hosts the one with the lower needs a person more: by rank, then the one that is less far.
+    pub fn need(self) -> u32 {
+        (self.rank as u32) << 16 | u32::from(self.share)
+    }
 }
 
 impl Pulse {

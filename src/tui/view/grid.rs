@@ -62,16 +62,7 @@ pub(in crate::tui) fn prepare(ui: &mut Ui, fleet: &FleetState, body: Rect) {
     if !anew && same_query && *revision == fleet.revision() {
         return;
     }
-    let before = std::mem::take(&mut plan.worst);
-    plan.worst = plan.cells.iter().map(|cell| plan.worst(fleet, query, cell)).collect();
-    let seen = plan.worst.iter().flatten().fold(0, |seen, (_, glance)| seen | 1 << kind(glance));
-    if std::mem::replace(&mut plan.seen, seen) != seen {
-        plan.changes = None;
-    }
-    if let Some(changes) = &mut plan.changes {
-        let faces = before.iter().zip(&plan.worst).map(|(before, now)| face(before) != face(now));
-        changes.extend(faces.enumerate().filter(|(_, differ)| *differ).map(|(cell, _)| cell));
-    }
+    plan.look(fleet, query);
     plan.looked_for = (query.clone(), fleet.revision());
 }
 
@@ -83,8 +74,8 @@ pub(super) fn changes(ui: &Ui) -> Option<&[usize]> {
 /// A cell: hosts from `first` on in the plan's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cell {
-    first: usize,
-    count: usize,
+    first: u32,
+    count: u32,
     x: u16,
     y: u16,
 }
@@ -152,7 +143,8 @@ impl Plan {
                         *cell = self.cells.len() as u32;
                     }
                 }
-                self.cells.push(Cell { first, count, x, y: y + (cell / columns) as u16 });
+                let y = y + (cell / columns) as u16;
+                self.cells.push(Cell { first: first as u32, count: count as u32, x, y });
                 first += count;
             }
             y += cells.div_ceil(columns) as u16 + u16::from(gap);
@@ -160,21 +152,38 @@ impl Plan {
     }
 
     fn hosts(&self, cell: &Cell) -> &[HostId] {
-        self.order.get(cell.first..cell.first + cell.count).unwrap_or(&[])
+        self.order.get(cell.first as usize..(cell.first + cell.count) as usize).unwrap_or(&[])
+    }
+
+    /// Finds what shows in each cell, and which cells look otherwise than before. This goes over every host.
+    fn look(&mut self, fleet: &FleetState, query: &Query) {
+        let mut worst = std::mem::take(&mut self.worst);
+        worst.resize(self.cells.len(), None);
+        let (mut seen, mut changes) = (0, self.changes.take());
+        for ((index, cell), shown) in self.cells.iter().enumerate().zip(&mut worst) {
+            let now = self.worst(fleet, query, cell);
+            seen |= now.map_or(0, |(_, glance)| 1 << kind(&glance));
+            let before = std::mem::replace(shown, now);
+            if before != now && face(before) != face(now) {
+                changes.iter_mut().for_each(|changes| changes.push(index));
+            }
+        }
+        self.changes = changes.filter(|_| seen == self.seen);
+        (self.worst, self.seen) = (worst, seen);
     }
 
     /// Of a cell's hosts the one that shows: that which needs a person most among those that the filter lets through.
     fn worst(&self, fleet: &FleetState, query: &Query, cell: &Cell) -> Option<(HostId, Glance)> {
-        let all = !query.narrows();
-        let shown = self.hosts(cell).iter().filter_map(|id| {
-            let matches = all || fleet.host(*id).is_some_and(|host| query.matches(*id, host));
-            fleet.glances().get(id.index()).filter(|_| matches).map(|glance| (*id, glance))
-        });
-        // Of hosts that move the one that is least far shows. The three in one number: this is asked of every host.
-        let need = |(id, glance): &(HostId, &Glance)| {
-            (glance.rank as u64) << 48 | u64::from(glance.share) << 32 | id.index() as u64
-        };
-        shown.min_by_key(need).map(|(id, glance)| (id, *glance))
+        let (all, glances) = (!query.narrows(), fleet.glances());
+        let mut worst = None::<(HostId, Glance)>;
+        for id in self.hosts(cell) {
+            let Some(glance) = glances.get(id.index()) else { continue };
+            let worse = worst.is_none_or(|(_, worst)| glance.need() < worst.need());
+            if worse && (all || fleet.host(*id).is_some_and(|host| query.matches(*id, host))) {
+                worst = Some((*id, *glance));
+            }
+        }
+        worst
     }
 
     /// What is seen of the host that shows in a cell.
@@ -303,9 +312,9 @@ fn filled(glance: &Glance) -> u64 {
 }
 
 /// What tells cells apart that look alike: the kind of sign, and how far it is filled.
-fn face(worst: &Option<(HostId, Glance)>) -> Option<(Rank, bool, usize)> {
-    let (_, glance) = worst.as_ref()?;
-    let level = if glance.fetching { eighths(filled(glance), FULL) } else { 0 };
+fn face(worst: Option<(HostId, Glance)>) -> Option<(Rank, bool, usize)> {
+    let (_, glance) = worst?;
+    let level = if glance.fetching { eighths(filled(&glance), FULL) } else { 0 };
     Some((glance.rank, glance.fetching, level))
 }
 

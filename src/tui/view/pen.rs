@@ -252,8 +252,7 @@ pub(super) fn level(symbols: &Symbols, sample: u64, top: u64) -> &'static str {
 
 /// How many eighths of `top` a sample fills, begun ones as whole; 8 at most.
 pub(super) fn eighths(sample: u64, top: u64) -> usize {
-    let eighths = (sample as f64 * 8.0 / top.max(1) as f64).ceil() as usize;
-    if sample == 0 { 0 } else { eighths.clamp(1, 8) }
+    sample.saturating_mul(8).div_ceil(top.max(1)).min(8) as usize
 }
 
 /// A number as people read it: `10,000`.
