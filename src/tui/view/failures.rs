@@ -62,7 +62,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         let Some(cause) = causes.get(index).filter(|_| top < area.height) else { continue };
         let selected = index == cursor.index;
         if shape.lines == 1 {
-            line(scene, &mut scene.edge_pen(buffer, area, top), cause, selected);
+            line(scene, &mut scene.row_pen(buffer, area, top), cause, selected);
             continue;
         }
         let rest = Rect { y: area.y + top, height: (area.height - top).min(LINES as u16), ..area };
@@ -133,10 +133,10 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
     advice.truncate(2);
     for line in 1..area.height.min(3 + advice.len() as u16) {
         scene
-            .edge_pen(buffer, area, line)
+            .row_pen(buffer, area, line)
             .put(if selected { scene.symbols.cursor } else { " " }, theme.cursor);
     }
-    let mut pen = scene.edge_pen(buffer, area, 0);
+    let mut pen = scene.row_pen(buffer, area, 0);
     head(scene, &mut pen, cause, selected);
     pen.put(&format!(" while {}", cause.phase), theme.muted);
     if selected {
@@ -144,7 +144,7 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
     }
     let mut told = |number: u16, text: &str, style| {
         if number < area.height {
-            scene.edge_pen(buffer, area, number).to(area.x + INDENT).put(text, style);
+            scene.row_pen(buffer, area, number).to(area.x + INDENT).put(text, style);
         }
     };
     told(1, &cause.message, if selected { theme.strong } else { theme.text });

@@ -52,6 +52,14 @@ impl<'a> Scene<'a> {
         if key == "Enter" { self.symbols.enter.to_owned() } else { key }
     }
 
+    /// A pen at a line of a list: the cursor's sign stands in the first column, and nothing in the last.
+    pub(super) fn row_pen<'b>(&self, buffer: &'b mut Buffer, area: Rect, line: u16) -> Pen<'b>
+    where
+        'a: 'b,
+    {
+        self.edge_pen(buffer, Rect { width: area.width.saturating_sub(1), ..area }, line)
+    }
+
     /// A pen at a line of an area, from edge to edge.
     pub(super) fn edge_pen<'b>(&self, buffer: &'b mut Buffer, area: Rect, line: u16) -> Pen<'b>
     where

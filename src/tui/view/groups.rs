@@ -28,7 +28,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         Size::Wide => 32,
         Size::Full => 60,
     };
-    let mut pen = scene.edge_pen(buffer, area, 0);
+    let mut pen = scene.row_pen(buffer, area, 0);
     pen.skip(3).left(name, "GROUP", theme.muted).skip(2).left(6, "", theme.muted);
     pen.right(6, "HOSTS", theme.muted).skip(2);
     if bar > 0 {
@@ -39,7 +39,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         let Some(group) = scene.ui.group_at(scene.fleet, index) else { continue };
         let line = (line + HEADING) as u16;
         let selected = index == scene.ui.groups.index;
-        row(scene, &mut scene.edge_pen(buffer, area, line), group, name, bar, selected);
+        row(scene, &mut scene.row_pen(buffer, area, line), group, name, bar, selected);
         if selected {
             buffer.set_style(Rect { y: area.y + line, height: 1, ..area }.intersection(area), theme.selected);
         }

@@ -71,17 +71,17 @@ fn columns(size: Size, width: u16, longest: usize) -> Columns {
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let area = areas.body;
     let columns = columns(areas.size, area.width, scene.fleet.longest_name());
-    heading(scene, &mut scene.edge_pen(buffer, area, 0), &columns);
+    heading(scene, &mut scene.row_pen(buffer, area, 0), &columns);
     let list = &scene.ui.hosts;
     if list.is_empty() {
         let text =
             if scene.fleet.hosts().is_empty() { "no hosts yet" } else { "no host matches; Esc shows all" };
-        scene.edge_pen(buffer, area, 2).skip(3).put(text, scene.theme.muted);
+        scene.row_pen(buffer, area, 2).skip(3).put(text, scene.theme.muted);
         return;
     }
     for (line, index) in list.cursor().seen().enumerate() {
         let line = line as u16 + HEADING as u16;
-        let mut pen = scene.edge_pen(buffer, area, line);
+        let mut pen = scene.row_pen(buffer, area, line);
         let selected = index == list.cursor().index;
         match list.row(index) {
             Some(Row::Host(id)) => {

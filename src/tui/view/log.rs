@@ -17,7 +17,7 @@ pub(super) const HEADING: usize = 1;
 /// What was said, the newest at the end; it follows unless it is scrolled away.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
     let (area, theme, ui) = (areas.body, scene.theme, scene.ui);
-    let mut pen = scene.edge_pen(buffer, area, 0);
+    let mut pen = scene.row_pen(buffer, area, 0);
     pen.skip(3).left(6, "TIME", theme.muted).skip(2);
     let name = (scene.fleet.longest_name().max(6) as u16).min(if areas.size == Size::Full { 30 } else { 16 });
     if areas.size > Size::Narrow {
@@ -38,7 +38,7 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         let Some(entry) = ui.log_line(scene.fleet, index) else { continue };
         let line = (line + HEADING) as u16;
         let selected = index == ui.log.index && ui.log_held;
-        row(scene, &mut scene.edge_pen(buffer, area, line), areas.size, name, entry, selected);
+        row(scene, &mut scene.row_pen(buffer, area, line), areas.size, name, entry, selected);
         if selected {
             buffer.set_style(Rect { y: area.y + line, height: 1, ..area }.intersection(area), theme.selected);
         }
