@@ -375,7 +375,7 @@ impl Sim {
         let stalls = host.rate == 0.0;
         if stalls != host.stalled {
             host.stalled = stalls;
-            let message = if stalls { "no piece for 12 s: its neighbours' links are slow" } else { "" };
+            let message = if stalls { "no piece for 12 s: neighbours' links are slow" } else { "" };
             self.push(Body::Mark { host: id, mark: Mark::Stalled, on: stalls, message: message.to_owned() });
         }
         if self.hosts[index].done >= PACKED as f64 {
