@@ -223,7 +223,7 @@ fn what_time_went_into_is_one_sentence() {
     let fleet = fleet(1, events);
     assert_eq!(
         fleet.hosts()[0].why_slow(START + 20_000),
-        "19.0 s of 20.0 s fetching: 61 % of it its neighbours delivered slowly, 20 % it waited for its disk"
+        "19.0 s of 20.0 s fetching: for 61 % of that its neighbours delivered slowly, for 20 % it waited for its disk"
     );
 }
 

@@ -121,9 +121,9 @@ fn fetching(waits: &WaitShares) -> String {
         (waits.cpu, "it waited for its CPU"),
     ];
     causes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut text = format!(": {:.0} % of it {}", causes[0].0, causes[0].1);
+    let mut text = format!(": for {:.0} % of that {}", causes[0].0, causes[0].1);
     if causes[1].0 >= 10.0 {
-        text.push_str(&format!(", {:.0} % {}", causes[1].0, causes[1].1));
+        text.push_str(&format!(", for {:.0} % {}", causes[1].0, causes[1].1));
     }
     text
 }
