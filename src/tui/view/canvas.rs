@@ -211,6 +211,7 @@ mod tests {
             assert_eq!(kept.backend().to_string(), fresh.backend().to_string(), "step {step}");
         }
     }
+
     #[test]
     fn a_row_is_told_as_a_whole_if_wide_letters_come_or_go() {
         let row = |text: &str| Buffer::with_lines([format!("{text:6}")]).content;
