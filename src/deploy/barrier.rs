@@ -54,13 +54,15 @@ impl Stage {
 pub(super) struct Barrier {
     rules: BarrierRules,
     stage: Stage,
+    /// The user opened it.
+    forced: bool,
     /// The batch that was told to switch last.
     batch: Vec<HostId>,
 }
 
 impl Barrier {
     pub(super) fn new(rules: BarrierRules) -> Self {
-        Self { stage: Stage::first(&rules), rules, batch: Vec::new() }
+        Self { stage: Stage::first(&rules), rules, forced: false, batch: Vec::new() }
     }
 
     /// It lets hosts through.
@@ -83,10 +85,17 @@ impl Barrier {
         !self.rules.activate || self.shut().is_some()
     }
 
-    /// The user opens it: hold, quorum and max-fail are overruled.
-    pub(super) fn force(&mut self) {
+    /// Hosts are activated at all.
+    pub(super) fn activates(&self) -> bool {
+        self.rules.activate
+    }
+
+    /// The user opens it: hold, quorum, canaries and max-fail are overruled. It waits for staged hosts that have to be
+    /// `recalled` first, so that batches are as large as they were asked for.
+    pub(super) fn force(&mut self, recalled: bool) {
         if self.rules.activate && !matches!(self.stage, Stage::Switching | Stage::Open) {
-            self.stage = Stage::Preparing;
+            self.forced = true;
+            self.stage = if recalled { Stage::Closed } else { Stage::Preparing };
             self.batch.clear();
         }
     }
@@ -99,6 +108,7 @@ impl Barrier {
     /// Failed hosts are tried again: what was shut may open after all, canaries first.
     pub(super) fn reconsider(&mut self) {
         if self.shut().is_some() {
+            self.forced = false;
             self.stage = Stage::first(&self.rules);
             self.batch.clear();
         }
@@ -120,6 +130,7 @@ impl Barrier {
 
     fn moves(&mut self, hosts: &[Entry], counts: &Counts) -> Vec<(HostId, Input)> {
         if let Some(limit) = self.rules.max_fail
+            && !self.forced
             && counts.failed() as usize > limit.rounded_down(hosts.len())
             && !matches!(self.stage, Stage::Open | Stage::Shut { .. })
         {
@@ -181,7 +192,7 @@ impl Barrier {
             }
             return Vec::new();
         }
-        if self.rules.hold {
+        if self.rules.hold && !self.forced {
             self.stage = Stage::Held;
             return Vec::new();
         }

@@ -262,7 +262,7 @@ impl Coordinator {
                 self.retry(&failed);
             }
             Command::Cancel(ids) => ids.into_iter().for_each(|id| self.step(id, Input::Cancel)),
-            Command::Activate => self.barrier.force(),
+            Command::Activate => self.activate(),
             Command::Throttle { host, seed } => {
                 self.seen.given(host, seed);
                 self.orders.extend(host.map(Order::Throttle));
@@ -340,6 +340,9 @@ impl Coordinator {
             return;
         }
         self.wake();
+        if self.barrier.activates() && self.barrier.shut().is_some() {
+            self.recall();
+        }
         self.barrier.reconsider();
         for id in ids {
             if self.hosts.get(id.index()).is_some_and(|entry| entry.worker && entry.swept) {
@@ -348,6 +351,25 @@ impl Coordinator {
             }
             self.step(*id, Input::Retry);
         }
+    }
+
+    fn activate(&mut self) {
+        if self.stopping || !self.barrier.activates() {
+            return;
+        }
+        let recalled = self.recall();
+        if recalled {
+            self.wake();
+        }
+        self.barrier.force(recalled);
+    }
+
+    /// Staged hosts whose agents have left get new ones; says whether there are any.
+    fn recall(&mut self) -> bool {
+        let is_left = |entry: &Entry| matches!(entry.host.way, Way::Staged { .. }) && !entry.agent;
+        let hosts: Vec<HostId> = self.ids().filter(|id| is_left(&self.hosts[id.index()])).collect();
+        hosts.iter().for_each(|id| self.step(*id, Input::Recall));
+        !hosts.is_empty()
     }
 
     /// A host moves; what follows becomes orders and events.

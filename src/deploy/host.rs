@@ -109,6 +109,8 @@ pub(super) enum Input {
     Failed(Failure),
     Cancel,
     Retry,
+    /// It is staged and its agent has left, but the run goes on after all.
+    Recall,
     /// Switch back to what was current before this run.
     RollBack,
     Skip {
@@ -246,12 +248,14 @@ impl Host {
                 self.way = Way::Skipped { reason: reason.clone() };
                 Some(if runs { vec![Effect::Leave] } else { vec![] })
             }
-            Input::Retry | Input::RollBack if self.may_begin_again(input) => {
+            Input::Retry | Input::Recall | Input::RollBack if self.may_begin_again(input) => {
                 self.last_attempt = self.attempt + rules.attempts.max(1);
                 self.way = Way::Queued { not_before: rules.now, reason: String::new() };
                 Some(vec![])
             }
-            Input::Cancel | Input::Skip { .. } | Input::Retry | Input::RollBack => Some(vec![]),
+            Input::Cancel | Input::Skip { .. } | Input::Retry | Input::Recall | Input::RollBack => {
+                Some(vec![])
+            }
             _ => None,
         }
     }
@@ -263,7 +267,8 @@ impl Host {
 
     fn may_begin_again(&self, input: &Input) -> bool {
         match &self.way {
-            Way::Failed(_) => true,
+            Way::Failed(_) => *input != Input::Recall,
+            Way::Staged { .. } => *input == Input::Recall,
             Way::Active => *input == Input::RollBack,
             Way::Cancelled | Way::Skipped { .. } => *input == Input::Retry,
             _ => false,

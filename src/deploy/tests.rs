@@ -38,6 +38,8 @@ struct World {
     events: Vec<Body>,
     orders: Vec<Order>,
     attempts: HashMap<u32, u32>,
+    /// Hosts that have an agent.
+    agents: HashSet<u32>,
     now: u64,
 }
 
@@ -79,6 +81,7 @@ impl World {
             events: Vec::new(),
             orders: Vec::new(),
             attempts: HashMap::new(),
+            agents: HashSet::new(),
             now: 1_000,
         }
     }
@@ -122,6 +125,11 @@ impl World {
     }
 
     fn say(&mut self, host: HostId, word: Word) {
+        match word {
+            Word::Launched { .. } => self.agents.insert(host.0),
+            Word::Gone { .. } => self.agents.remove(&host.0),
+            _ => false,
+        };
         self.run.word(host, self.attempts[&host.0], word);
     }
 
@@ -132,6 +140,9 @@ impl World {
     }
 
     fn obey(&mut self, order: Order) {
+        if let Order::Begin(host) | Order::Stage(host) | Order::Before(host) | Order::Switch(host) = order {
+            assert!(self.agents.contains(&host.0), "{order:?}, but its agent has left");
+        }
         match order {
             Order::Connect { host, attempt } => {
                 self.attempts.insert(host.0, attempt);
