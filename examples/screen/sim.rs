@@ -152,7 +152,7 @@ impl Sim {
         match command {
             Command::Retry(ids) => ids.into_iter().for_each(|id| self.retry(id.index())),
             Command::RetryFailed => (0..self.hosts.len()).for_each(|index| self.retry(index)),
-            Command::Cancel(ids) => {
+            Command::Cancel(ids) | Command::TakeBack(ids) => {
                 for id in ids {
                     self.enter(id.index(), StateName::Cancelled);
                 }

@@ -8,6 +8,9 @@ pub enum Command {
     Retry(Vec<HostId>),
     /// Try every failed host again.
     RetryFailed,
+    /// Leave these hosts as they were before they were tried again: failed, as they had, or cancelled. Those in a final state are
+    /// left alone.
+    TakeBack(Vec<HostId>),
     /// Give these hosts up; those in a final state are left alone.
     Cancel(Vec<HostId>),
     /// Open the barrier now: activate what is staged.

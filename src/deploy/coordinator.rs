@@ -261,6 +261,7 @@ impl Coordinator {
                     .collect();
                 self.retry(&failed);
             }
+            Command::TakeBack(ids) => ids.into_iter().for_each(|id| self.step(id, Input::TakeBack)),
             Command::Cancel(ids) => ids.into_iter().for_each(|id| self.step(id, Input::Cancel)),
             Command::Activate => self.activate(),
             Command::Throttle { host, seed } => {

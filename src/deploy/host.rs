@@ -12,6 +12,8 @@ pub(super) struct Host {
     pub(super) attempt: u32,
     /// The last attempt that is made without being asked; moved on by a retry of the user.
     last_attempt: u32,
+    /// What it was when the user tried it again.
+    before: Option<Way>,
 }
 
 /// The states of SPEC with what only the operator's side needs to know.
@@ -109,6 +111,8 @@ pub(super) enum Input {
     Failed(Failure),
     Cancel,
     Retry,
+    /// That was not meant.
+    TakeBack,
     /// It is staged and its agent has left, but the run goes on after all.
     Recall,
     /// Switch back to what was current before this run.
@@ -158,6 +162,7 @@ impl Host {
             way: Way::Queued { not_before: 0, reason: String::new() },
             attempt: 0,
             last_attempt: attempts.max(1),
+            before: None,
         }
     }
 
@@ -250,12 +255,22 @@ impl Host {
             }
             Input::Retry | Input::Recall | Input::RollBack if self.may_begin_again(input) => {
                 self.last_attempt = self.attempt + rules.attempts.max(1);
-                self.way = Way::Queued { not_before: rules.now, reason: String::new() };
+                let queued = Way::Queued { not_before: rules.now, reason: String::new() };
+                let before = std::mem::replace(&mut self.way, queued);
+                self.before = Some(before).filter(|_| *input == Input::Retry);
                 Some(vec![])
             }
-            Input::Cancel | Input::Skip { .. } | Input::Retry | Input::Recall | Input::RollBack => {
-                Some(vec![])
+            Input::TakeBack if !self.is_final() && self.before.is_some() => {
+                let runs = self.has_agent();
+                self.way = self.before.take()?;
+                Some(if runs { vec![Effect::Leave] } else { vec![] })
             }
+            Input::Cancel
+            | Input::Skip { .. }
+            | Input::Retry
+            | Input::TakeBack
+            | Input::Recall
+            | Input::RollBack => Some(vec![]),
             _ => None,
         }
     }
@@ -460,6 +475,22 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_that_is_taken_back_leaves_the_host_as_it_was() {
+        for way in [Way::Failed(Failure::new(Phase::Fetching, FailureKind::Auth, "no")), Way::Cancelled] {
+            let mut host = Host { way: way.clone(), ..Host::new(1) };
+            host.step(Input::Retry, RULES);
+            assert_eq!(host.step(Input::TakeBack, RULES), []);
+            assert_eq!(host.way, way);
+            walk(&mut host, &[Input::Retry, Input::Start]);
+            assert_eq!(host.step(Input::TakeBack, RULES), [Effect::Leave], "it was dialled already");
+            assert_eq!(host.way, way);
+        }
+        let mut first = fetching();
+        assert_eq!(first.step(Input::TakeBack, RULES), [], "nobody tried it again");
+        assert_eq!(first.way, Way::Fetching);
+    }
+
+    #[test]
     fn a_backoff_grows() {
         let mut host = fetching();
         host.step(failure(FailureKind::Lost), RULES);
@@ -492,11 +523,12 @@ mod tests {
             Input::Judged,
             failure(FailureKind::Lost),
             Input::Cancel,
+            Input::TakeBack,
             Input::Skip { reason: String::new() },
         ];
         for way in [Way::Active, Way::Done, Way::Cancelled, Way::Skipped { reason: "x".into() }] {
             for word in &words {
-                let mut host = Host { way: way.clone(), attempt: 1, last_attempt: 3 };
+                let mut host = Host { way: way.clone(), attempt: 1, last_attempt: 3, before: None };
                 assert_eq!(host.step(word.clone(), RULES), [], "{way:?} {word:?}");
                 assert_eq!(host.way, way, "{word:?}");
             }

@@ -77,7 +77,8 @@ impl App {
                         .host(*id)
                         .is_some_and(|host| host.name() == StateName::Queued || host.name().phase().is_some())
                 });
-                self.take_back(Command::Cancel(ids.clone()), &ids, "gave up", "is on its way any more");
+                let none = "is on its way any more";
+                self.take_back(Command::TakeBack(ids.clone()), &ids, "as before the retry:", none);
             }
             Undo::Cancelled(mut ids) => {
                 ids.retain(|id| self.live.host(*id).is_some_and(|host| host.name() == StateName::Cancelled));

@@ -381,7 +381,7 @@ fn what_was_asked_marked_or_narrowed_is_taken_back_step_by_step() {
         app.apply(&Event { at: START + 999_000, body: Body::Host { host: *host, attempt: 2, state } });
     }
     press(&mut app, "u");
-    assert_eq!(sent(&mut app), [Command::Cancel(failed[..2].to_vec())]);
+    assert_eq!(sent(&mut app), [Command::TakeBack(failed[..2].to_vec())]);
 }
 
 #[test]
