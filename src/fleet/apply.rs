@@ -229,7 +229,12 @@ impl FleetState {
         if after == StateName::Fetching {
             self.fetch_from.get_or_insert(at);
             self.fetch_to = None;
-        } else if before == StateName::Fetching && self.counts.of(StateName::Fetching) == 0 {
+            return;
+        }
+        if after == StateName::Verifying {
+            self.whole_at = Some(at);
+        }
+        if before == StateName::Fetching && self.counts.of(StateName::Fetching) == 0 {
             self.fetch_to = Some(at);
             self.eta = None;
         }
@@ -294,7 +299,7 @@ impl FleetState {
     fn rest(&mut self, summary: &Summary, at: u64) {
         self.rests_at.get_or_insert(at);
         if self.first_pass.is_none() {
-            self.first_pass = self.fetch_to.and_then(|to| self.fetch_millis(to));
+            self.first_pass = self.transfer_millis();
         }
         self.summary = Some(Box::new(summary.clone()));
         self.eta = None;

@@ -119,6 +119,8 @@ pub struct FleetState {
     pub(super) started_at: Option<u64>,
     pub(super) fetch_from: Option<u64>,
     pub(super) fetch_to: Option<u64>,
+    /// When a host had all bytes the last time.
+    pub(super) whole_at: Option<u64>,
     pub(super) first_pass: Option<u64>,
     pub(super) rests_at: Option<u64>,
     pub(super) rested_ms: u64,
@@ -171,6 +173,7 @@ impl FleetState {
             started_at: None,
             fetch_from: None,
             fetch_to: None,
+            whole_at: None,
             first_pass: None,
             rests_at: None,
             rested_ms: 0,
@@ -420,15 +423,29 @@ impl FleetState {
         (quiet > limit).then_some(quiet)
     }
 
-    /// How many times the least possible the transfer took; `None` until it is over. What is retried after the run came
-    /// to rest is no part of it: the time in between was a person's.
+    /// How many times the least possible the transfer took; `None` until it is over, and where it was broken off. What is
+    /// retried after the run came to rest is no part of it: the time in between was a person's.
     pub fn times_least(&self) -> Option<f64> {
+        const MAY_FETCH: [StateName; 5] = [
+            StateName::Queued,
+            StateName::Connecting,
+            StateName::Launching,
+            StateName::Checking,
+            StateName::Fetching,
+        ];
         // What was on the hosts before did not need that time.
-        if self.totals.reused > 0 {
+        if self.totals.reused > 0 || self.stopping.is_some() {
             return None;
         }
-        let over = self.fetch_to.and_then(|to| self.fetch_millis(to));
-        Some(self.first_pass.or(over)? as f64 / 1000.0 / self.least_possible()?)
+        let over = self.counts.of_all(&MAY_FETCH) == 0;
+        let taken = self.first_pass.or_else(|| self.transfer_millis().filter(|_| over))?;
+        Some(taken as f64 / 1000.0 / self.least_possible()?)
+    }
+
+    /// From the first host's fetching until the last one that got all bytes had them. Those that fail after that, or on their
+    /// way, do not make it longer.
+    pub(super) fn transfer_millis(&self) -> Option<u64> {
+        Some(self.whole_at?.saturating_sub(self.fetch_from?))
     }
 
     /// When the last host will have all bytes.

@@ -213,6 +213,21 @@ fn the_transfer_is_compared_to_the_least_possible_when_it_is_over() {
 }
 
 #[test]
+fn hosts_that_fail_do_not_make_the_transfer_longer_and_one_that_was_broken_off_is_not_compared() {
+    let begun = (0..3).map(|host| (2000, state(host, 1, HostState::Fetching)));
+    let mut fleet = fleet(3, begun);
+    let mut then = |at: u64, body: Body| {
+        fleet.apply(&Event { at: START + at, body });
+        fleet.times_least()
+    };
+    assert_eq!(then(14_500, state(0, 1, HostState::Verifying)), None);
+    assert_eq!(then(15_000, state(1, 1, HostState::Queued { reason: "lost".to_owned() })), None);
+    assert_eq!(then(40_000, state(2, 1, failed("gone"))), None, "one may still fetch");
+    assert_eq!(then(41_000, state(1, 2, failed("refused"))), Some(1.25));
+    assert_eq!(then(42_000, Body::Stopping { reason: "asked".to_owned() }), None);
+}
+
+#[test]
 fn what_time_went_into_is_one_sentence() {
     let wait = Wait { no_piece: 4, peers: 61, choked: 0, limit: 0, disk: 20, cpu: 0 };
     let report = HostProgress { done: 100, total: PACKED, wait: Some(wait), ..HostProgress::default() };
