@@ -41,3 +41,20 @@ fn hosts_that_are_folded_away_are_told_by_their_own_states() {
     let shown = text(&mut app, 80, 24);
     assert!(shown.contains("hosts done: ") && shown.contains(" staged, 1 active"), "{shown}");
 }
+
+#[test]
+fn pieces_by_copies_and_cut_racks_are_told_to_their_end() {
+    let mut app = app(400, 0, 20);
+    press(&mut app, "6");
+    let copies = (0..60).map(|number| if number < 2 { 0 } else { number }).collect();
+    let seeder = SeederProgress { sent: 1, rate: 1, feeds: 1, copies, may_leave: true };
+    app.apply(&Event { at: START + 20_000, body: Body::Seeder(Box::new(seeder)) });
+    let shown = text(&mut app, 80, 24);
+    assert!(shown.contains(" 59+   the rarest: 2 pieces with 2\n"), "{shown}");
+    assert!(text(&mut app, 40, 14).contains(" 59+\n"));
+    for (width, height) in [(40, 14), (80, 24), (120, 40), (150, 40)] {
+        let shown = text(&mut app, width, height);
+        let title = shown.lines().find(|line| line.contains("Who feeds whom"));
+        assert!(title.is_some_and(|title| title.contains("h l 1")), "{width}:\n{shown}");
+    }
+}
