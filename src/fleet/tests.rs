@@ -228,6 +228,24 @@ fn what_time_went_into_is_one_sentence() {
 }
 
 #[test]
+fn an_attempt_that_was_given_up_is_told_as_that() {
+    let again = state(0, 1, HostState::Queued { reason: String::new() });
+    let fleet = fleet(
+        1,
+        [
+            (0, state(0, 1, HostState::Fetching)),
+            (1000, state(0, 1, HostState::Cancelled)),
+            (2000, again),
+            (3000, state(0, 2, HostState::Fetching)),
+        ],
+    );
+    assert_eq!(fleet.remark(HostId(0), START + 3000).text, "again after: it was given up");
+    let reasons: Vec<&str> =
+        fleet.hosts()[0].attempts().iter().map(|attempt| attempt.reason.as_str()).collect();
+    assert_eq!(reasons, ["it was given up"]);
+}
+
+#[test]
 fn failures_come_first_and_the_order_of_the_inventory_is_kept_among_equals() {
     let mut fleet = fleet(
         6,
