@@ -172,7 +172,7 @@ fn phases<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut 
         let spans = if used == 0 { vec![Span::styled("not begun", theme.muted)] } else { spans };
         lines.push(labelled(scene, if index == 0 { "phases" } else { "" }, Style::default(), spans));
     }
-    told(scene, "its time", &host.why_slow(scene.now), theme.text, room, lines);
+    told(scene, "its time", &scene.fleet.why_slow(host, scene.now), theme.text, room, lines);
 }
 
 fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {

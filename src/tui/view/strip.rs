@@ -122,7 +122,7 @@ fn fine(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, id: HostId, host: &H
         pen.put(&format!(" {} ", scene.symbols.dot), theme.faint).put(&fact, theme.muted);
     }
     let room = usize::from(area.width.saturating_sub(2));
-    for (line, text) in wrap(&host.why_slow(scene.now), room).iter().enumerate() {
+    for (line, text) in wrap(&scene.fleet.why_slow(host, scene.now), room).iter().enumerate() {
         scene.pen(buffer, area, line as u16 + 1).put(text, theme.muted);
     }
 }
