@@ -29,6 +29,55 @@ fn stage(app: &mut App, hosts: impl Iterator<Item = u32>) {
 }
 
 #[test]
+fn a_replay_offers_nothing_that_changes_the_run() {
+    let mut app = finished();
+    app.live_run = false;
+    app.ui.replay = Some(ReplayBar { position: 0, length: 1000, speed: 1.0, paused: false });
+    for keys in ["", "4", "1 Enter"] {
+        press(&mut app, keys);
+        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+            let shown = text(&mut app, width, height);
+            for hint in ["r retr", "R retr", "tries it again", "x cancel"] {
+                assert!(!shown.contains(hint), "{hint} after {keys:?}:\n{shown}");
+            }
+        }
+    }
+    assert!(footer(&mut app).contains("p pause"));
+    app.ui.replay = Some(ReplayBar { position: 0, length: 1000, speed: 1.0, paused: true });
+    assert!(footer(&mut app).contains("p go on"));
+}
+
+#[test]
+fn an_error_is_copied_only_where_there_is_one() {
+    let mut app = finished();
+    press(&mut app, "Enter");
+    assert!(footer(&mut app).contains("Y copy error"));
+    press(&mut app, "Esc G k Enter");
+    assert!(!footer(&mut app).contains("copy error"));
+}
+
+#[test]
+fn no_row_is_opened_or_marked_where_there_is_none() {
+    let mut app = moving();
+    assert!(footer(&mut app).contains("↵ open") && footer(&mut app).contains("Space mark"));
+    press(&mut app, "/ z z z Enter");
+    let footer = footer(&mut app);
+    assert!(!footer.contains("open") && !footer.contains("mark"), "{footer}");
+}
+
+#[test]
+fn only_hosts_that_are_on_their_way_can_be_given_up() {
+    let mut app = moving();
+    assert!(!footer(&mut app).contains("x cancel"), "it failed");
+    press(&mut app, "G");
+    assert!(footer(&mut app).contains("x cancel"));
+    press(&mut app, "6");
+    assert!(!footer(&mut app).contains("x cancel"), "nothing is selected");
+    press(&mut app, "1 a 6");
+    assert!(footer(&mut app).contains("x cancel"), "all are marked");
+}
+
+#[test]
 fn hosts_that_are_folded_away_are_told_by_their_own_states() {
     let mut app = finished();
     stage(&mut app, 0..2);

@@ -95,12 +95,14 @@ fn failure<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut
         let label = if index == 0 { failure.kind.as_str() } else { "" };
         lines.push(labelled(scene, label, theme.fail, vec![Span::styled(line, theme.strong)]));
     }
-    let key = vec![
-        Span::styled(scene.keymap.key(Action::Retry), theme.key),
-        Span::styled(" tries it again", theme.text),
-    ];
     told(scene, "what to do", failure.kind.advice(), theme.text, room, lines);
-    lines.push(labelled(scene, "", theme.muted, key));
+    if scene.is_live() {
+        let key = vec![
+            Span::styled(scene.keymap.key(Action::Retry), theme.key),
+            Span::styled(" tries it again", theme.text),
+        ];
+        lines.push(labelled(scene, "", theme.muted, key));
+    }
     true
 }
 

@@ -78,7 +78,8 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let Some(failure) = host.failure() else { return };
     let theme = scene.theme;
     let room = usize::from(area.width.saturating_sub(2));
-    let advice = wrap(failure.kind.advice(), room.saturating_sub(ADVICE_INDENT));
+    let indent = if scene.is_live() { ADVICE_INDENT } else { 0 };
+    let advice = wrap(failure.kind.advice(), room.saturating_sub(indent));
     let mut message = wrap(&failure.message, room);
     let height = usize::from(area.height);
     // Two lines for the cause if it takes them; what to do goes on in the host's detail.
@@ -94,10 +95,10 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let first = message.len().min(told);
     for (line, text) in clip(&advice, height.saturating_sub(first)).iter().enumerate() {
         let mut pen = scene.pen(buffer, area, (first + line) as u16);
-        if line == 0 {
+        if line == 0 && scene.is_live() {
             pen.put(&scene.keymap.key(Action::Retry), theme.key).put(" retries it", theme.text);
         }
-        pen.to(area.x + 1 + ADVICE_INDENT as u16).put(text, theme.muted);
+        pen.to(area.x + 1 + indent as u16).put(text, theme.muted);
     }
 }
 
