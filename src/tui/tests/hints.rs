@@ -92,6 +92,20 @@ fn hosts_that_are_folded_away_are_told_by_their_own_states() {
 }
 
 #[test]
+fn facts_of_the_selected_host_are_whole_or_say_that_they_are_not() {
+    for seconds in [30, 44, 90] {
+        let mut app = app(24, 0, seconds);
+        text(&mut app, 80, 24);
+        press(&mut app, "G k");
+        for width in 40..160 {
+            let shown = text(&mut app, width, 24);
+            let strip: Vec<&str> = shown.lines().skip(19).take(4).collect();
+            assert!(!strip.iter().any(|line| line.ends_with('·')), "{width}:\n{shown}");
+        }
+    }
+}
+
+#[test]
 fn pieces_by_copies_and_cut_racks_are_told_to_their_end() {
     let mut app = app(400, 0, 20);
     press(&mut app, "6");
