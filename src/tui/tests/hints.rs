@@ -106,6 +106,19 @@ fn facts_of_the_selected_host_are_whole_or_say_that_they_are_not() {
 }
 
 #[test]
+fn a_sparkline_never_stands_without_its_rate() {
+    for seconds in [4, 30, 40, 44] {
+        let mut app = app(60, 3, seconds);
+        for width in 40..160 {
+            let shown = text(&mut app, width, 24);
+            let counts = shown.lines().nth(2).unwrap();
+            let spark = counts.contains(['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']);
+            assert!(!spark || counts.contains("B/s"), "{width}: {counts}");
+        }
+    }
+}
+
+#[test]
 fn pieces_by_copies_and_cut_racks_are_told_to_their_end() {
     let mut app = app(400, 0, 20);
     press(&mut app, "6");
