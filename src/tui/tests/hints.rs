@@ -92,6 +92,18 @@ fn hosts_that_are_folded_away_are_told_by_their_own_states() {
 }
 
 #[test]
+fn what_waits_for_the_user_is_told_longest() {
+    let mut app = finished();
+    let barrier = BarrierState { staged: 33, failed: 0, waiting: 0, open: false, held: true };
+    app.apply(&Event { at: START + 200_000, body: Body::Barrier(barrier) });
+    press(&mut app, "s");
+    let shown = text(&mut app, 80, 24);
+    assert!(shown.contains("held: A activates 33"), "{shown}");
+    let narrow = text(&mut app, 40, 24);
+    assert!(narrow.contains("A activates 33"), "{narrow}");
+}
+
+#[test]
 fn facts_of_the_selected_host_are_whole_or_say_that_they_are_not() {
     for seconds in [30, 44, 90] {
         let mut app = app(24, 0, seconds);
