@@ -131,6 +131,23 @@ fn a_sparkline_never_stands_without_its_rate() {
 }
 
 #[test]
+fn the_bar_of_a_group_agrees_with_its_percent() {
+    let mut app = finished();
+    press(&mut app, "3");
+    let shown = text(&mut app, 120, 40);
+    let failed: Vec<&str> =
+        shown.lines().filter(|line| line.contains('╍') && line.contains("rack")).collect();
+    assert!(!failed.is_empty(), "{shown}");
+    for line in failed {
+        let columns = |sign| line.chars().filter(|c| *c == sign).count() as f64;
+        let full = columns('━') / (columns('━') + columns('╍') + columns('─')) * 100.0;
+        let percent = line.split(" %").next().and_then(|text| text.rsplit(' ').next());
+        let percent: f64 = percent.unwrap().parse().unwrap();
+        assert!((full - percent).abs() <= 4.0, "{full}: {line}");
+    }
+}
+
+#[test]
 fn pieces_by_copies_and_cut_racks_are_told_to_their_end() {
     let mut app = app(400, 0, 20);
     press(&mut app, "6");
