@@ -1,4 +1,5 @@
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use tokio::sync::mpsc;
 
@@ -41,13 +42,21 @@ fn env(name: &str) -> Option<String> {
 
 /// How lines are dressed.
 pub(super) fn style(face: &FaceOptions) -> Style {
-    Style { color: face.colors(io::stdout().is_terminal(), env), ascii: face.ascii }
+    Style {
+        color: face.colors(io::stdout().is_terminal(), env),
+        ascii: face.ascii,
+        columns: columns(io::stdout()),
+    }
 }
 
 pub(super) fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
     let (style, verbose) = (style(face), face.verbose > 0);
     match output {
-        Output::Json => Box::new(Json::new(io::stdout(), io::stderr(), style, verbose)),
+        Output::Json => {
+            // Its text for people goes to standard error.
+            let style = Style { columns: columns(io::stderr()), ..style };
+            Box::new(Json::new(io::stdout(), io::stderr(), style, verbose))
+        }
         Output::Quiet => Box::new(Quiet::new(io::stdout(), style)),
         Output::Plain | Output::Auto | Output::Tui => {
             let columns = io::stdout().is_terminal().then_some(terminal_columns as fn() -> usize);
@@ -57,7 +66,14 @@ pub(super) fn lines(output: Output, face: &FaceOptions) -> Box<dyn Face> {
 }
 
 fn terminal_columns() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col).max(20))
+    columns(io::stdout()).unwrap_or(80)
+}
+
+/// Columns of a terminal; of anything else `None`.
+fn columns(of: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(of).ok()?;
+    // Some terminals say that they have none.
+    Some(if size.ws_col == 0 { 80 } else { usize::from(size.ws_col).max(20) })
 }
 
 async fn on_screen(run: RunHandle, face: &FaceOptions, mut record: Record) -> Result<u8, AppError> {

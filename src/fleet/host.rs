@@ -306,9 +306,10 @@ impl HostRecord {
             self.start_attempt(attempt);
         } else if self.name() != StateName::Queued && matches!(state, HostState::Queued { .. }) {
             // Some queue a host again before they count the attempt: what ended this one must not be lost.
-            let reason = match &self.state {
-                HostState::Failed(failure) => failure.message.clone(),
-                _ => ending(&state),
+            let reason = match (&self.state, &state) {
+                (HostState::Failed(failure), _) => failure.message.clone(),
+                (_, HostState::Queued { reason }) if !reason.is_empty() => reason.clone(),
+                (before, _) => ending(before),
             };
             self.remember_attempt(reason, at);
         }
@@ -434,7 +435,7 @@ impl HostRecord {
 fn ending(state: &HostState) -> String {
     match state {
         HostState::Queued { reason } => reason.clone(),
-        HostState::Cancelled => "cancelled".to_owned(),
+        HostState::Cancelled => "it was given up".to_owned(),
         HostState::Skipped { reason } => reason.clone(),
         state => format!("ended while {}", state.name()),
     }

@@ -30,4 +30,3 @@ pub use remark::{Remark, Weight};
 pub use ring::Ring;
 pub use state::{FleetState, Group, GroupKind, LogEntry, Totals};
 pub use swarm::Flows;
-pub use why::{Part, Share};

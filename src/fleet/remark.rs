@@ -40,7 +40,7 @@ impl FleetState {
         let Some(host) = self.host(id) else { return Remark::new(Weight::Quiet, "") };
         match &host.state {
             HostState::Failed(failure) => Remark::new(Weight::Fail, failure.message.clone()),
-            HostState::Cancelled => Remark::new(Weight::Note, "given up by you; r tries it again"),
+            HostState::Cancelled => Remark::new(Weight::Note, "given up by you"),
             HostState::Skipped { reason } => Remark::new(Weight::Note, reason.clone()),
             _ => trouble(host, now).unwrap_or_else(|| self.normal(host, now)),
         }
@@ -62,7 +62,7 @@ impl FleetState {
             return Remark::new(Weight::Note, "ssh only: reaches no other host");
         }
         match host.attempts().last() {
-            Some(last) if text.is_empty() && host.name().phase().is_some() => {
+            Some(last) if text.is_empty() && !last.reason.is_empty() && host.name().phase().is_some() => {
                 Remark::new(Weight::Note, format!("again after: {}", last.reason))
             }
             _ => Remark::new(Weight::Quiet, text),
@@ -87,7 +87,7 @@ impl FleetState {
                 "was there already".to_owned()
             }
             Some(barrier) if waits && !barrier.open && barrier.held && barrier.waiting == 0 => {
-                "held: A activates".to_owned()
+                "held until activated".to_owned()
             }
             Some(barrier) if waits && !barrier.open && now.saturating_sub(host.since) > 1000 => {
                 format!("waits for {}", plural(barrier.waiting as usize, "host"))

@@ -234,12 +234,60 @@ fn what_time_went_into_is_one_sentence() {
     let report = |_| Body::Progress { host: HostId(0), progress: Box::new(report.clone()) };
     let mut events = vec![(0, state(0, 1, HostState::Connecting)), (1000, state(0, 1, HostState::Fetching))];
     events.extend((2..20).map(|second| (second * 1000, report(second))));
-    assert_eq!(fleet(1, []).hosts()[0].why_slow(START + 9000), "", "it has not begun");
+    let why = |fleet: &FleetState, now| fleet.why_slow(&fleet.hosts()[0], START + now);
+    assert_eq!(why(&fleet(1, []), 9000), "", "it has not begun");
     let fleet = fleet(1, events);
     assert_eq!(
-        fleet.hosts()[0].why_slow(START + 20_000),
-        "19.0 s of 20.0 s fetching: for 61 % of that its neighbours delivered slowly, for 20 % it waited for its disk"
+        why(&fleet, 20_000),
+        "19.0 s of its 20.0 s went into fetching: for 61 % of that its neighbours delivered slowly, for 20 % it waited for its disk"
     );
+}
+
+#[test]
+fn a_wait_is_told_by_where_it_was_spent() {
+    let way = |plan: Body, more: Vec<(u64, Body)>| {
+        let mut fleet = FleetState::new();
+        fleet.apply(&Event { at: START, body: plan });
+        let staged = HostState::Staged { already: false };
+        let events = [(0, HostState::Connecting), (1000, HostState::Fetching), (5000, staged)];
+        for (after, body) in events.map(|(after, way)| (after, state(0, 1, way))).into_iter().chain(more) {
+            fleet.apply(&Event { at: START + after, body });
+        }
+        move |now| fleet.why_slow(&fleet.hosts()[0], START + now)
+    };
+    assert_eq!(way(plan(1), vec![])(45_000), "40.0 s of its 45.0 s it waited at the barrier");
+    let active =
+        || vec![(45_000, state(0, 1, HostState::Activating)), (46_000, state(0, 1, HostState::Active))];
+    assert_eq!(way(plan(1), active())(99_000), "40.0 s of its 46.0 s it waited at the barrier");
+    let rests = || vec![(6_000, Body::Resting(summary()))];
+    assert_eq!(way(plan(1), rests())(45_000), "4.0 s of its 6.0 s went into fetching");
+    let Body::Planned(without) = plan(1) else { unreachable!() };
+    let without = Body::Planned(Box::new(Plan { activate: false, ..*without }));
+    assert_eq!(way(without, vec![])(45_000), "4.0 s of its 5.0 s went into fetching");
+    let waits = state(0, 1, HostState::Queued { reason: String::new() });
+    let queued = fleet(1, [(0, waits), (30_000, state(0, 1, HostState::Connecting))]);
+    assert_eq!(
+        queued.why_slow(&queued.hosts()[0], START + 31_000),
+        "30.0 s of its 31.0 s it waited for its turn"
+    );
+}
+
+#[test]
+fn an_attempt_that_was_given_up_is_told_as_that() {
+    let again = state(0, 1, HostState::Queued { reason: String::new() });
+    let fleet = fleet(
+        1,
+        [
+            (0, state(0, 1, HostState::Fetching)),
+            (1000, state(0, 1, HostState::Cancelled)),
+            (2000, again),
+            (3000, state(0, 2, HostState::Fetching)),
+        ],
+    );
+    assert_eq!(fleet.remark(HostId(0), START + 3000).text, "again after: it was given up");
+    let reasons: Vec<&str> =
+        fleet.hosts()[0].attempts().iter().map(|attempt| attempt.reason.as_str()).collect();
+    assert_eq!(reasons, ["it was given up"]);
 }
 
 #[test]

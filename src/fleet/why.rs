@@ -3,13 +3,15 @@ use std::time::Duration;
 use crate::deploy::StateName;
 use crate::units::format_duration;
 
-use super::{HostRecord, WaitShares};
+use super::{FleetState, HostRecord, WaitShares};
 
 /// What a host's time goes into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Waiting for a place, for the next attempt, or at the barrier.
-    Waiting,
+enum Part {
+    /// Waiting for a place, or for the next attempt.
+    Turn,
+    /// Staged, waiting for the barrier to open.
+    Barrier,
     /// Reaching it, launching the agent, preflight.
     Ssh,
     /// Pieces on their way.
@@ -23,24 +25,13 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 6] =
-        [Self::Waiting, Self::Ssh, Self::Fetching, Self::Verifying, Self::Unpacking, Self::Hooks];
-
-    /// The word shown to users.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ssh => "ssh",
-            Self::Fetching => "fetching",
-            Self::Verifying => "verifying",
-            Self::Unpacking => "unpacking",
-            Self::Hooks => "hooks",
-        }
-    }
+    const ALL: [Self; 7] =
+        [Self::Turn, Self::Barrier, Self::Ssh, Self::Fetching, Self::Verifying, Self::Unpacking, Self::Hooks];
 
     fn of(state: StateName) -> Option<Self> {
         Some(match state {
-            StateName::Queued | StateName::Staged => Self::Waiting,
+            StateName::Queued => Self::Turn,
+            StateName::Staged => Self::Barrier,
             StateName::Connecting | StateName::Launching | StateName::Checking => Self::Ssh,
             StateName::Fetching => Self::Fetching,
             StateName::Verifying => Self::Verifying,
@@ -55,55 +46,48 @@ impl Part {
     }
 }
 
-/// A part of a host's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
-    /// What it went into.
-    pub part: Part,
-    /// How much, milliseconds.
-    pub millis: u64,
-}
-
 /// Below this there is nothing worth a sentence, milliseconds.
 const WORTH_SAYING_MS: u64 = 1_000;
 
-impl HostRecord {
-    /// This attempt's time by what it went into, parts without any left out.
-    pub fn time_shares(&self, now: u64) -> Vec<Share> {
-        let millis = |part| {
-            let spans = self.spans().iter().filter(|span| Part::of(span.state) == Some(part));
-            spans.map(|span| span.millis(now)).sum()
-        };
-        let shares = Part::ALL.into_iter().map(|part| Share { part, millis: millis(part) });
-        shares.filter(|share| share.millis > 0).collect()
-    }
-
-    /// One sentence on where this attempt's time went; empty while there is nothing to tell.
-    pub fn why_slow(&self, now: u64) -> String {
-        let shares = self.time_shares(now);
-        let all: u64 = shares.iter().map(|share| share.millis).sum();
-        let Some(most) = shares.iter().max_by_key(|share| share.millis).filter(|_| all >= WORTH_SAYING_MS)
+impl FleetState {
+    /// One sentence on where the time of a host's attempt went; empty while there is nothing to tell.
+    pub fn why_slow(&self, host: &HostRecord, now: u64) -> String {
+        let shares = self.time_shares(host, now);
+        let all: u64 = shares.iter().map(|(_, millis)| millis).sum();
+        let Some((part, most)) =
+            shares.iter().max_by_key(|(_, millis)| *millis).filter(|_| all >= WORTH_SAYING_MS)
         else {
             return String::new();
         };
         let took = format!(
-            "{} of {}",
-            format_duration(Duration::from_millis(most.millis)),
+            "{} of its {}",
+            format_duration(Duration::from_millis(*most)),
             format_duration(Duration::from_millis(all))
         );
-        match most.part {
-            Part::Waiting if self.name() == StateName::Staged => {
-                format!("{took} it waited at the barrier for other hosts")
-            }
-            Part::Waiting => format!("{took} it waited for its turn"),
+        match part {
+            Part::Turn => format!("{took} it waited for its turn"),
+            Part::Barrier => format!("{took} it waited at the barrier"),
             Part::Ssh => format!("{took} went into reaching it and starting the agent over SSH"),
-            Part::Fetching => format!("{took} fetching{}", fetching(self.waits())),
+            Part::Fetching => format!("{took} went into fetching{}", fetching(host.waits())),
             Part::Verifying => format!("{took} went into checking what came: its disk or CPU is slow"),
             Part::Unpacking => {
                 format!("{took} went into writing files: its disk is slow or the files are many")
             }
             Part::Hooks => format!("{took} went into hooks and the switch"),
         }
+    }
+
+    /// The attempt's milliseconds by what they went into. While the run rests nobody waits, and where nothing is to be
+    /// activated there is no barrier to wait at.
+    fn time_shares(&self, host: &HostRecord, now: u64) -> Vec<(Part, u64)> {
+        let now = self.rests_at.map_or(now, |rest| rest.min(now));
+        let activates = self.plan().is_none_or(|plan| plan.activate);
+        let millis = |part| {
+            let spans = host.spans().iter().filter(|span| Part::of(span.state) == Some(part));
+            spans.map(|span| span.millis(now)).sum()
+        };
+        let parts = Part::ALL.into_iter().filter(|part| activates || *part != Part::Barrier);
+        parts.map(|part| (part, millis(part))).filter(|(_, millis)| *millis > 0).collect()
     }
 }
 

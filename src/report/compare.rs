@@ -30,9 +30,13 @@ pub struct SlowerHost {
 }
 
 impl Comparison {
-    /// Compares hosts by their names. What slowed down everybody is no fault of a host: the hosts' rates are compared by
+    /// Of two runs that both fetched something; `None` else. Hosts are compared by their names. What slowed down everybody is no fault of a host: the hosts' rates are compared by
     /// how they stand to the median host of their run.
-    pub fn of(now: &RunReport, before: &RunReport) -> Self {
+    pub fn of(now: &RunReport, before: &RunReport) -> Option<Self> {
+        let fetched = |run: &RunReport| run.outcome.swarm.hosts > 0 && run.outcome.swarm.seconds > 0.0;
+        if !fetched(now) || !fetched(before) {
+            return None;
+        }
         let (was, is) = (rates(before), rates(now));
         let drift = match (median(&was), median(&is)) {
             (Some(was), Some(is)) => is as f64 / was as f64,
@@ -47,12 +51,12 @@ impl Comparison {
             .filter(|host| share(host) < SLOWER)
             .collect();
         slower.sort_by(|a, b| share(a).total_cmp(&share(b)).then_with(|| a.host.cmp(&b.host)));
-        Self {
+        Some(Self {
             run: before.plan.run.0.clone(),
             transfer: (before.outcome.swarm.seconds, now.outcome.swarm.seconds),
             bytes: (before.outcome.swarm.bytes, now.outcome.swarm.bytes),
             slower,
-        }
+        })
     }
 }
 
@@ -71,6 +75,7 @@ fn median(rates: &HashMap<&str, u64>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::{Summary, SwarmSummary};
     use crate::journal::script::{self, Script};
 
     fn run(slow: Option<u32>) -> RunReport {
@@ -88,7 +93,7 @@ mod tests {
     #[test]
     fn a_host_that_is_slower_than_before_is_named() {
         let names = |now, before| -> Vec<String> {
-            Comparison::of(&now, &before).slower.into_iter().map(|host| host.host).collect()
+            Comparison::of(&now, &before).unwrap().slower.into_iter().map(|host| host.host).collect()
         };
         assert!(names(run(None), run(None)).is_empty());
         assert_eq!(names(run(Some(2)), run(None)), ["web03.example.com"]);
@@ -98,7 +103,19 @@ mod tests {
     #[test]
     fn a_run_of_other_hosts_says_nothing_of_these() {
         let other = RunReport::of(script::demo()).unwrap();
-        let none = RunReport::of(script::stopped()).unwrap();
-        assert!(Comparison::of(&none, &other).slower.is_empty());
+        let with = run(None);
+        assert!(Comparison::of(&with, &other).unwrap().slower.is_empty());
+    }
+
+    #[test]
+    fn a_run_that_fetched_nothing_is_not_compared() {
+        let nothing = RunReport::of(
+            Script::new(script::plan(3))
+                .started()
+                .finish(Summary { swarm: SwarmSummary::default(), ..script::summary(7, 0, 0, 0, 3) }),
+        );
+        let nothing = nothing.unwrap();
+        assert_eq!(Comparison::of(&run(None), &nothing), None);
+        assert_eq!(Comparison::of(&nothing, &run(None)), None);
     }
 }

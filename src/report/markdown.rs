@@ -85,7 +85,7 @@ fn slowest(text: &mut String, run: &RunReport) {
     text.push_str("\n## Slowest hosts\n\n| host | state | fetching | rate | where its time went |\n|---|---|--:|--:|---|\n");
     for (ms, record, host) in hosts.into_iter().take(SLOWEST) {
         let rate = host.fetch_rate(record).map_or_else(|| "-".to_owned(), format_rate);
-        let why = record.why_slow(run.fleet.last_at());
+        let why = run.fleet.why_slow(record, run.fleet.last_at());
         let name = escape(&record.info.name);
         let _ = writeln!(text, "| {name} | {} | {} | {rate} | {why} |", record.name(), millis(ms));
     }

@@ -34,7 +34,7 @@ impl Past {
         // A run that cannot be compared can be shown all the same.
         let before = || {
             let before = journal::previous(root, &recorded).ok()??;
-            Some(Comparison::of(&run, &read(&Recorded::open(&before.folder).ok()?).ok()?))
+            Comparison::of(&run, &read(&Recorded::open(&before.folder).ok()?).ok()?)
         };
         Ok(Self { before: before(), run, recorded })
     }

@@ -18,9 +18,11 @@ pub(super) struct PhaseTimes {
     pub(super) slowest: HostId,
 }
 
-/// The parts of the way that any host went through, in order. Waiting at the barrier is told of as `staged`.
+/// The parts of the way that any host went through, in order. Waiting at the barrier is told of as `staged`, where there is
+/// one.
 pub(super) fn phases(run: &RunReport) -> Vec<PhaseTimes> {
-    StateName::ALL.into_iter().filter_map(|state| phase(run, state)).collect()
+    let waits = |state: &StateName| *state != StateName::Staged || run.plan.activate;
+    StateName::ALL.into_iter().filter(waits).filter_map(|state| phase(run, state)).collect()
 }
 
 fn phase(run: &RunReport, state: StateName) -> Option<PhaseTimes> {
@@ -36,6 +38,7 @@ fn phase(run: &RunReport, state: StateName) -> Option<PhaseTimes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::{Body, Event};
     use crate::journal::script;
 
     #[test]
@@ -47,5 +50,22 @@ mod tests {
         assert_eq!(fetching.hosts, 5);
         assert!(fetching.median <= fetching.most && fetching.most <= fetching.longest);
         assert!(fetching.longest > 17_000, "{fetching:?}");
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_run_took() {
+        let mut script = script::Script::new(script::plan(2));
+        script.started().fetch(&[0, 1], 1, 16).stage(&[0, 1], 1).barrier(2, 0, 0, false);
+        script.after(1_000).push(Body::Resting(Box::new(script::summary(7, 0, 2, 0, 0))));
+        let mut events = script.after(60_000).finish(script::summary(7, 0, 2, 0, 0));
+        let waited = |events: &[Event]| {
+            let run = RunReport::of(events.to_vec()).unwrap();
+            phases(&run).into_iter().find(|phase| phase.state == StateName::Staged).map(|phase| phase.longest)
+        };
+        assert_eq!(waited(&events), Some(1_030));
+        if let Body::Planned(plan) = &mut events[0].body {
+            plan.activate = false;
+        }
+        assert_eq!(waited(&events), None, "there was no barrier");
     }
 }

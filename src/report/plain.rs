@@ -207,7 +207,9 @@ impl<W: Write> Plain<W> {
             };
             outcome.failures.iter().map(of).collect()
         });
-        let summary = summary(&self.fleet, &self.options.style);
+        // A terminal may have another width by now.
+        let columns = self.options.columns.map(|columns| columns()).or(self.options.style.columns);
+        let summary = summary(&self.fleet, &Style { columns, ..self.options.style });
         let summary = self.options.ci.disarm(summary);
         format!("{}\n{summary}{}", self.options.ci.close(at), self.options.ci.errors(&errors))
     }

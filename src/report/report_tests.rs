@@ -31,7 +31,7 @@ fn hostile() -> RunReport {
 #[test]
 fn reports_tell_of_a_run_with_failures() {
     let run = report(script::some_failed());
-    let before = Comparison::of(&run, &report(script::success()));
+    let before = Comparison::of(&run, &report(script::success())).unwrap();
     let [markdown, html, json] = all(&run, Some(&before));
     insta::assert_snapshot!("report_markdown", markdown);
     insta::assert_snapshot!("report_json", json);
@@ -42,7 +42,7 @@ fn reports_tell_of_a_run_with_failures() {
 #[test]
 fn show_tells_of_phases_slow_hosts_and_attempts() {
     let run = report(script::some_failed());
-    let before = Comparison::of(&run, &report(script::success()));
+    let before = Comparison::of(&run, &report(script::success())).unwrap();
     insta::assert_snapshot!("show", show(&run, Some(&before), &style()));
 }
 

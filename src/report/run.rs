@@ -58,6 +58,8 @@ impl RunReport {
                         host.enter(event.at, *attempt, state);
                     }
                 }
+                // While the run rests nobody waits for anybody, and its time stands still.
+                Body::Resting(_) => hosts.iter_mut().for_each(|host| host.close(event.at)),
                 _ => {}
             }
             fleet.apply(&event);

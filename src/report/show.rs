@@ -134,7 +134,7 @@ fn slow_lines(text: &mut String, run: &RunReport, style: &Style) {
     let _ = writeln!(text, "\n{}", style.paint(Ink::Strong, "slowest fetches"));
     for (ms, record, host) in hosts.into_iter().take(SLOWEST) {
         let rate = host.fetch_rate(record).map_or_else(String::new, format_rate);
-        let why = record.why_slow(run.fleet.last_at());
+        let why = run.fleet.why_slow(record, run.fleet.last_at());
         let _ = writeln!(text, "  {:32} {:>9} {rate:>10}  {why}", clean(&record.info.name), millis(ms));
     }
 }

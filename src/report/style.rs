@@ -7,7 +7,14 @@ pub struct Style {
     pub color: bool,
     /// With no character beyond ASCII.
     pub ascii: bool,
+    /// Columns of the terminal; `None` where it goes elsewhere.
+    pub columns: Option<usize>,
 }
+
+/// Columns of text, with room for a ticket's quotation marks.
+const WIDEST: usize = 100;
+/// Text is not broken into fewer columns than these.
+const NARROWEST: usize = 60;
 
 /// What a piece of text means; each has a colour of the terminal's own sixteen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +28,11 @@ pub(super) enum Ink {
 }
 
 impl Style {
+    /// Columns that text is wrapped to.
+    pub(super) fn width(&self) -> usize {
+        self.columns.map_or(WIDEST, |columns| columns.clamp(NARROWEST, WIDEST))
+    }
+
     pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
         if !self.color {
             return text.to_owned();

@@ -12,10 +12,10 @@ use crate::fleet::{FleetState, HostRecord, fold_names};
 use crate::inventory::{DEFAULT_FILE, file_of};
 use crate::units::{format_bytes, plural};
 
-/// Columns of the text, with room for a ticket's quotation marks.
-const WIDTH: usize = 100;
 /// Columns of the labels.
 const LABEL: usize = 12;
+/// What stands beside a wide label is not broken into fewer columns than these.
+const MEANEST: usize = 20;
 /// So many of a host's last words are repeated for a group of failures.
 const WORDS: usize = 5;
 
@@ -31,6 +31,9 @@ pub fn summary(fleet: &FleetState, style: &Style) -> String {
     text.out.push('\n');
     text.left();
     text.next();
+    if !plan.folder.is_empty() {
+        text.fact("recorded", &plan.folder);
+    }
     text.out
 }
 
@@ -64,8 +67,10 @@ impl Text<'_> {
         }
         let (glyph, ink) = self.style.state(if all_well { StateName::Active } else { StateName::Failed });
         let line = format!("{glyph} {}: {verdict}", title(self.plan));
-        let line = self.style.paint(ink, &clean(&line));
-        let _ = writeln!(self.out, "{line}\n");
+        for line in wrap(&clean(&line), self.style.width()) {
+            let _ = writeln!(self.out, "{}", self.style.paint(ink, &line));
+        }
+        self.out.push('\n');
     }
 
     fn done_word(&self) -> &'static str {
@@ -237,9 +242,16 @@ impl Text<'_> {
         }
         let _ = writeln!(self.out, "\n{}", self.style.paint(Ink::Strong, "on the hosts"));
         let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(LABEL - 2);
+        let room = self.style.width().saturating_sub(width + 4).max(MEANEST);
         for (label, line) in lines {
-            let label = self.style.paint(Ink::Dim, &format!("{:width$}", clean(&label)));
-            let _ = writeln!(self.out, "  {label}  {}", clean(&line));
+            let mut label = clean(&label).into_owned();
+            let line = clean(&line);
+            // Rows of a table are as wide as they are.
+            let whole = line.chars().count() <= room || line.contains("  ");
+            for line in if whole { vec![line.into_owned()] } else { wrap(&line, room) } {
+                let label = self.style.paint(Ink::Dim, &format!("{:width$}", std::mem::take(&mut label)));
+                let _ = writeln!(self.out, "  {label}  {line}");
+            }
         }
     }
 
@@ -258,7 +270,7 @@ impl Text<'_> {
         let title = format!("{glyph} {} on {}", group.kind, plural(group.hosts.len(), "host"));
         let names = self.names(&group.hosts);
         let names = clean(&names);
-        let fits = title.chars().count() + names.chars().count() + 4 <= WIDTH;
+        let fits = title.chars().count() + names.chars().count() + 4 <= self.style.width();
         let title = self.style.paint(ink, &title);
         if fits {
             let _ = writeln!(self.out, "  {title}: {names}");
@@ -328,14 +340,27 @@ impl Text<'_> {
     fn next(&mut self) {
         let steps = self.steps();
         let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+        let longest = steps.iter().map(|(_, what)| what.chars().count()).max().unwrap_or(0);
+        if self.style.columns.is_some_and(|columns| 2 + LABEL + width + 2 + longest > columns) {
+            return self.next_below(&steps);
+        }
         let mut label = "next";
         for (command, what) in steps {
             let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
             let command = self.style.paint(Ink::Strong, &format!("{:width$}", clean(&command)));
             let _ = writeln!(self.out, "  {label}{command}  {what}");
         }
-        if !self.plan.folder.is_empty() {
-            self.fact("recorded", &self.plan.folder);
+    }
+
+    /// The same where there is no room for both side by side: what a command does stands below it.
+    fn next_below(&mut self, steps: &[(String, String)]) {
+        let mut label = "next";
+        for (command, what) in steps {
+            let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
+            let _ = writeln!(self.out, "  {label}{}", self.style.paint(Ink::Strong, &clean(command)));
+            for line in wrap(&clean(what), self.style.width() - LABEL - 4) {
+                let _ = writeln!(self.out, "  {:LABEL$}  {line}", "");
+            }
         }
     }
 
@@ -425,14 +450,14 @@ impl Text<'_> {
     /// A labelled line, wrapped below itself.
     fn fact(&mut self, label: &str, text: &str) {
         let mut label = label;
-        for line in wrap(&clean(text), WIDTH - LABEL - 2) {
+        for line in wrap(&clean(text), self.style.width() - LABEL - 2) {
             let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
             let _ = writeln!(self.out, "  {label}{line}");
         }
     }
 
     fn paragraph(&mut self, text: &str) {
-        for line in wrap(&clean(text), WIDTH - 6) {
+        for line in wrap(&clean(text), self.style.width() - 6) {
             let _ = writeln!(self.out, "      {line}");
         }
     }

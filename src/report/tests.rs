@@ -74,6 +74,26 @@ fn runs() -> [(&'static str, Vec<Event>); 10] {
 }
 
 #[test]
+fn no_terminal_breaks_a_word_of_the_summary() {
+    for columns in [60, 80, 99] {
+        let style = Style { columns: Some(columns), ..style() };
+        for events in [script::success(), script::some_failed(), script::stopped(), script::held()] {
+            let text = summary(&fleet(&events), &style);
+            for line in text.lines().filter(|line| !line.trim_start().starts_with('|')) {
+                // A path or a name is a word of its own.
+                let fits =
+                    line.chars().count() <= columns || line.contains("/runs/") || line.contains(".com");
+                assert!(fits, "{columns}: {line}");
+            }
+        }
+    }
+    let (wide, narrow) = (Style { columns: Some(200), ..style() }, Style { columns: Some(20), ..style() });
+    let events = fleet(&script::some_failed());
+    assert_eq!(summary(&events, &wide), summary(&events, &style()));
+    assert_eq!(summary(&events, &narrow), summary(&events, &Style { columns: Some(60), ..style() }));
+}
+
+#[test]
 fn plain_tells_each_change_of_state_and_ends_with_the_summary() {
     for (name, events) in runs() {
         insta::assert_snapshot!(format!("plain_{name}"), plain(options(), &events));

@@ -96,6 +96,11 @@ impl HostList {
         self.index.rows()
     }
 
+    /// Hosts that are folded away into one row.
+    pub(super) fn folded(&self) -> &[HostId] {
+        &self.index.rows()[self.index.rows().len() - self.folded..]
+    }
+
     /// The row at a position.
     pub(super) fn row(&self, index: usize) -> Option<Row> {
         let shown = self.index.rows().len() - self.folded;

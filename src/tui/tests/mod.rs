@@ -1,3 +1,4 @@
+mod hints;
 mod keys;
 mod pictures;
 mod rooms;

@@ -95,12 +95,14 @@ fn failure<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut
         let label = if index == 0 { failure.kind.as_str() } else { "" };
         lines.push(labelled(scene, label, theme.fail, vec![Span::styled(line, theme.strong)]));
     }
-    let key = vec![
-        Span::styled(scene.keymap.key(Action::Retry), theme.key),
-        Span::styled(" tries it again", theme.text),
-    ];
     told(scene, "what to do", failure.kind.advice(), theme.text, room, lines);
-    lines.push(labelled(scene, "", theme.muted, key));
+    if scene.is_live() {
+        let key = vec![
+            Span::styled(scene.keymap.key(Action::Retry), theme.key),
+            Span::styled(" tries it again", theme.text),
+        ];
+        lines.push(labelled(scene, "", theme.muted, key));
+    }
     true
 }
 
@@ -172,7 +174,7 @@ fn phases<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut 
         let spans = if used == 0 { vec![Span::styled("not begun", theme.muted)] } else { spans };
         lines.push(labelled(scene, if index == 0 { "phases" } else { "" }, Style::default(), spans));
     }
-    told(scene, "its time", &host.why_slow(scene.now), theme.text, room, lines);
+    told(scene, "its time", &scene.fleet.why_slow(host, scene.now), theme.text, room, lines);
 }
 
 fn transfer<'a>(scene: &Scene<'a>, host: &'a HostRecord, room: usize, lines: &mut Vec<Line<'a>>) {

@@ -157,12 +157,14 @@ fn one(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, cause: &Cause, select
 /// What can be done with all hosts of a cause, at the end of its first line.
 fn keys(scene: &Scene<'_>, pen: &mut Pen<'_>, failed: bool) {
     let theme = scene.theme;
-    let mut actions = vec![(Action::Open, "hosts"), (Action::CopyHost, "copy names")];
-    if failed {
-        actions.splice(0..0, [(Action::Retry, "retry"), (Action::CopyError, "copy errors")]);
-    } else {
-        actions.insert(0, (Action::Cancel, "give up"));
+    let mut actions = Vec::new();
+    if scene.is_live() {
+        actions.push(if failed { (Action::Retry, "retry") } else { (Action::Cancel, "give up") });
     }
+    if failed {
+        actions.push((Action::CopyError, "copy errors"));
+    }
+    actions.extend([(Action::Open, "hosts"), (Action::CopyHost, "copy names")]);
     while !actions.is_empty() {
         let mut parts = Vec::new();
         for (action, words) in &actions {

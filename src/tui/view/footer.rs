@@ -2,6 +2,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::deploy::StateName;
 use crate::tui::action::{Action, View};
 use crate::tui::hostlist::Row;
 use crate::tui::input::Input;
@@ -65,7 +66,7 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     let mut list = Vec::new();
     if ui.detail.is_some() {
         list.push((Action::Back, "back".to_owned()));
-    } else if ui.view != View::Swarm {
+    } else if has_something_to_open(scene) {
         let words = match (ui.view, ui.hosts.selected()) {
             (View::Groups | View::Failures, _) => "hosts",
             (View::Hosts, Some(Row::Done(_))) => "show",
@@ -74,16 +75,17 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
         list.push((Action::Open, words.to_owned()));
     }
     let failed = counts.failed();
-    // What was recorded cannot be changed.
-    let live = ui.replay.is_none();
+    let live = scene.is_live();
     if live {
         list.extend(retries(scene));
     }
     if live && scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held) {
         list.push(short(Action::Activate));
     }
-    if !live {
-        list.extend([Action::Pause, Action::SeekBack, Action::SeekForward, Action::Faster].map(short));
+    if let Some(replay) = &ui.replay {
+        let pause = short(Action::Pause);
+        list.push(if replay.paused { (pause.0, "go on".to_owned()) } else { pause });
+        list.extend([Action::SeekBack, Action::SeekForward, Action::Faster].map(short));
     }
     list.push(short(Action::Quit));
     if matches!(ui.view, View::Hosts | View::Grid | View::Log) && ui.detail.is_none() {
@@ -92,18 +94,45 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     if failed > 0 && ui.view == View::Hosts && ui.detail.is_none() {
         list.push(short(Action::FailuresOnly));
     }
-    if ui.detail.is_some() {
+    let open = ui.detail.and_then(|id| scene.fleet.host(id));
+    if open.is_some_and(|host| host.failure().is_some()) {
         list.push(short(Action::CopyError));
     }
-    if live && scene.fleet.counts().in_flight() > 0 {
+    if live && can_cancel(scene) {
         list.push(short(Action::Cancel));
     }
     list.push(short(Action::NextView));
     if matches!(ui.view, View::Hosts | View::Grid) && ui.detail.is_none() {
-        list.extend([Action::Mark, Action::Sort].map(short));
+        if ui.selected_host(scene.fleet).is_some() {
+            list.push(short(Action::Mark));
+        }
+        list.push(short(Action::Sort));
     }
     list.extend([Action::CommandLine, Action::Freeze].map(short));
     list
+}
+
+/// Whether there is a row to open in the view.
+fn has_something_to_open(scene: &Scene<'_>) -> bool {
+    let (ui, fleet) = (scene.ui, scene.fleet);
+    match ui.view {
+        View::Hosts => ui.hosts.selected().is_some(),
+        View::Grid => ui.selected_host(fleet).is_some(),
+        View::Groups => ui.selected_group(fleet).is_some(),
+        View::Failures => ui.selected_cause(fleet).is_some(),
+        View::Log => ui.log_host(fleet).is_some(),
+        View::Swarm => false,
+    }
+}
+
+/// Whether a host is on its way among those that a command is about.
+fn can_cancel(scene: &Scene<'_>) -> bool {
+    let (ui, fleet) = (scene.ui, scene.fleet);
+    if fleet.counts().in_flight() == 0 {
+        return false;
+    }
+    let on_its_way = |state: StateName| state == StateName::Queued || state.phase().is_some();
+    ui.targets(fleet).any(|id| fleet.host(id).is_some_and(|host| on_its_way(host.name())))
 }
 
 /// Ways to try hosts again: those that are selected, and all.

@@ -52,6 +52,11 @@ impl<'a> Scene<'a> {
         if key == "Enter" { self.symbols.enter.to_owned() } else { key }
     }
 
+    /// Whether the run can be changed: what was recorded cannot.
+    pub(super) fn is_live(&self) -> bool {
+        self.ui.replay.is_none()
+    }
+
     /// A pen at a line of a list: the cursor's sign stands in the first column, and nothing in the last.
     pub(super) fn row_pen<'b>(&self, buffer: &'b mut Buffer, area: Rect, line: u16) -> Pen<'b>
     where

@@ -55,11 +55,13 @@ fn row(scene: &Scene<'_>, pen: &mut Pen<'_>, group: &Group, name: u16, bar: u16,
     pen.left(6, group.kind.as_str(), theme.muted);
     pen.right(6, &number(group.hosts.len()), theme.text).skip(2);
     if bar > 0 {
-        let moved = share(scene, group);
         let of = |count: u32| f64::from(count) / group.hosts.len().max(1) as f64;
-        let stack = Stack { done: of(group.counts.done()), moved, failed: of(group.counts.failed()) };
+        let failed = of(group.counts.failed());
+        // What failed hosts hold fills nothing of the bar, nor of the number beside it.
+        let moved = share(scene, group).min(1.0 - failed);
+        let stack = Stack { done: of(group.counts.done()), moved, failed };
         pen.stack(bar, &stack, theme);
-        pen.right(6, &format!("{:.0} %", (moved * 100.0).floor()), theme.text).skip(1);
+        pen.right(6, &format!("{:.0} %", (moved * 100.0 + 1e-9).floor()), theme.text).skip(1);
         let rate = if group.rate > 0 { format_rate(group.rate) } else { String::new() };
         pen.right(10, &rate, theme.muted).skip(3);
     }

@@ -164,19 +164,20 @@ fn counts(scene: &Scene<'_>, pen: &mut Pen<'_>, size: Size) {
     let numbers = numbers(scene, size);
     let long = count_parts(scene, scene.fleet.counts(), false);
     let room = pen.room();
-    let fits = width(&long) + width(&numbers[..numbers.len().min(2)]) + 3 <= room;
+    let first: u16 = numbers.iter().take(2).map(|(_, part)| width(std::slice::from_ref(part))).sum();
+    let fits = width(&long) + first + 3 <= room;
     let parts = if fits { long } else { count_parts(scene, scene.fleet.counts(), true) };
     for (text, style) in &parts {
         pen.put(text, *style);
     }
-    // From the right, what matters most stays longest.
-    let mut numbers = &numbers[..];
-    while !numbers.is_empty() {
-        let spread: Vec<Part<'_>> = numbers.iter().rev().cloned().collect();
-        if pen.end_with(&spread) {
+    // What matters most stays longest, wherever it stands.
+    for most in (1..=numbers.len()).rev() {
+        let mut shown: Vec<&(Place, Part<'_>)> = numbers[..most].iter().collect();
+        shown.sort_by_key(|(place, _)| *place);
+        let shown: Vec<Part<'_>> = shown.into_iter().map(|(_, part)| part.clone()).collect();
+        if pen.end_with(&shown) {
             return;
         }
-        numbers = &numbers[..numbers.len() - 1];
     }
 }
 
@@ -226,30 +227,41 @@ fn count_parts(scene: &Scene<'_>, counts: &Counts, short: bool) -> Vec<Part<'sta
     parts
 }
 
+/// Where a number of the swarm stands, from left to right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Bytes,
+    Copies,
+    Rate,
+    Spark,
+    Eta,
+}
+
 /// Numbers of the whole swarm, the most important first; each with its distance to the one on its left.
-fn numbers(scene: &Scene<'_>, size: Size) -> Vec<Part<'static>> {
+fn numbers(scene: &Scene<'_>, size: Size) -> Vec<(Place, Part<'static>)> {
     let (fleet, theme) = (scene.fleet, scene.theme);
-    let mut parts: Vec<Part<'static>> = Vec::new();
+    let mut parts: Vec<(Place, Part<'static>)> = Vec::new();
     if let Some(eta) = fleet.eta() {
-        parts
-            .push((format!("   ETA {}", eta_text(eta, scene.now, scene.symbols.range)).into(), theme.strong));
+        let text = format!("   ETA {}", eta_text(eta, scene.now, scene.symbols.range));
+        parts.push((Place::Eta, (text.into(), theme.strong)));
     }
-    let fetching = fleet.counts().of(StateName::Fetching) > 0;
-    if fetching {
-        parts.push((spark_text(scene, if size >= Size::Full { 24 } else { 12 }).into(), theme.accent));
-        parts.push((format!("   {} ", format_rate(fleet.totals().rate)).into(), theme.text));
-        if size == Size::Narrow {
-            parts.remove(parts.len() - 2);
+    if fleet.counts().of(StateName::Fetching) > 0 {
+        let rate = format!("   {}", format_rate(fleet.totals().rate));
+        parts.push((Place::Rate, (rate.into(), theme.text)));
+        if size > Size::Narrow {
+            let spark = spark_text(scene, if size >= Size::Full { 24 } else { 12 });
+            parts.push((Place::Spark, (format!(" {spark}").into(), theme.accent)));
         }
     }
     if let Some(copies) = fleet.copies_sent().filter(|copies| *copies > 0.0) {
         let words = if size >= Size::Full { "the seeder sent " } else { "seeder " };
-        parts.push((format!("   {words}{copies:.2} copies").into(), theme.muted));
+        let text = format!("   {words}{copies:.2} copies");
+        parts.push((Place::Copies, (text.into(), theme.muted)));
     }
     let all = fleet.packed_bytes() * fleet.hosts().len() as u64;
     if all > 0 && size >= Size::Medium {
         let bytes = format!("   {} of {}", format_bytes(fleet.totals().done), format_bytes(all));
-        parts.push((bytes.into(), theme.muted));
+        parts.push((Place::Bytes, (bytes.into(), theme.muted)));
     }
     parts
 }

@@ -4,7 +4,7 @@ use ratatui::style::Style;
 
 use crate::control::HostId;
 use crate::deploy::StateName;
-use crate::fleet::{HostRecord, Remark, Weight};
+use crate::fleet::{HostRecord, Rank, Remark, Weight};
 use crate::tui::action::Action;
 use crate::tui::hostlist::Row;
 use crate::tui::symbols::Symbols;
@@ -226,16 +226,28 @@ pub(super) fn attempt(scene: &Scene<'_>, host: &HostRecord) -> String {
 fn done_row(scene: &Scene<'_>, pen: &mut Pen<'_>, count: usize, selected: bool) {
     let (theme, symbols) = (scene.theme, scene.symbols);
     pen.put(if selected { symbols.cursor } else { " " }, theme.cursor);
-    let counts = scene.fleet.counts();
-    let (staged, active) = (counts.of(StateName::Staged), counts.of(StateName::Active));
-    let (sign, words) = match (staged, active) {
-        _ if scene.ui.hosts.query.narrows() => (symbols.ok, "done".to_owned()),
-        (0, _) => (symbols.ok, "active".to_owned()),
-        (_, 0) => (symbols.staged, "staged".to_owned()),
-        _ => (symbols.ok, format!("done: {staged} staged, {active} active")),
-    };
+    let (sign, words) = done_words(scene, count);
     pen.put(sign, theme.ok).skip(1).put(&format!("{} {words}", plural(count, "host")), theme.text);
     pen.skip(2).put(&scene.key(Action::Open), theme.key).put(" shows them", theme.muted);
+}
+
+/// What the hosts that are folded away are; counted by glances, since they may be thousands.
+fn done_words(scene: &Scene<'_>, count: usize) -> (&'static str, String) {
+    let symbols = scene.symbols;
+    let rank = |id: &HostId| scene.fleet.glances().get(id.index()).map(|glance| glance.rank);
+    let of = |wanted| scene.ui.hosts.folded().iter().filter(|id| rank(id) == Some(wanted)).count();
+    let (staged, active) = (of(Rank::Staged), of(Rank::Active));
+    match (staged, active) {
+        // An errand's hosts are done and run nothing new.
+        (0, all) if all == count && scene.fleet.counts().of(StateName::Done) == 0 => {
+            (symbols.ok, "active".to_owned())
+        }
+        (all, 0) if all == count => (symbols.staged, "staged".to_owned()),
+        (staged, active) if staged > 0 && staged + active == count => {
+            (symbols.ok, format!("done: {staged} staged, {active} active"))
+        }
+        _ => (symbols.ok, "done".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::control::HostId;
 use crate::fleet::HostRecord;
@@ -15,6 +16,8 @@ use super::pen::{clip, wrap};
 
 /// Columns before the advice, where the key to press stands.
 const ADVICE_INDENT: usize = 14;
+/// Columns below which a fact that does not fit is left out.
+const FEWEST_LETTERS: u16 = 12;
 
 /// What there is to say about the selected host: why and what to do if it failed, else where its time goes. With room, all
 /// that is known of it.
@@ -78,7 +81,8 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let Some(failure) = host.failure() else { return };
     let theme = scene.theme;
     let room = usize::from(area.width.saturating_sub(2));
-    let advice = wrap(failure.kind.advice(), room.saturating_sub(ADVICE_INDENT));
+    let indent = if scene.is_live() { ADVICE_INDENT } else { 0 };
+    let advice = wrap(failure.kind.advice(), room.saturating_sub(indent));
     let mut message = wrap(&failure.message, room);
     let height = usize::from(area.height);
     // Two lines for the cause if it takes them; what to do goes on in the host's detail.
@@ -94,10 +98,10 @@ fn failed(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, host: &HostRecord)
     let first = message.len().min(told);
     for (line, text) in clip(&advice, height.saturating_sub(first)).iter().enumerate() {
         let mut pen = scene.pen(buffer, area, (first + line) as u16);
-        if line == 0 {
+        if line == 0 && scene.is_live() {
             pen.put(&scene.keymap.key(Action::Retry), theme.key).put(" retries it", theme.text);
         }
-        pen.to(area.x + 1 + ADVICE_INDENT as u16).put(text, theme.muted);
+        pen.to(area.x + 1 + indent as u16).put(text, theme.muted);
     }
 }
 
@@ -118,11 +122,19 @@ fn fine(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect, id: HostId, host: &H
         let took = format_duration(Duration::from_millis(span.millis(scene.now)));
         span.state.phase().map(|phase| format!("{phase} {took}"))
     }));
-    for fact in facts {
-        pen.put(&format!(" {} ", scene.symbols.dot), theme.faint).put(&fact, theme.muted);
+    let dot = format!(" {} ", scene.symbols.dot);
+    for (place, fact) in facts.iter().enumerate() {
+        let fits = dot.width() + fact.width() <= usize::from(pen.room());
+        // The first may be told in part, but not in a few letters.
+        if fits || place == 0 && pen.room() > FEWEST_LETTERS {
+            pen.put(&dot, theme.faint).put(fact, theme.muted);
+        }
+        if !fits {
+            break;
+        }
     }
     let room = usize::from(area.width.saturating_sub(2));
-    for (line, text) in wrap(&host.why_slow(scene.now), room).iter().enumerate() {
+    for (line, text) in wrap(&scene.fleet.why_slow(host, scene.now), room).iter().enumerate() {
         scene.pen(buffer, area, line as u16 + 1).put(text, theme.muted);
     }
 }

@@ -1,7 +1,8 @@
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::tui::action::Action;
 use crate::units::{format_bytes, format_rate, plural};
@@ -14,6 +15,8 @@ use super::pen::{Pen, level, number};
 const CELL: u16 = 8;
 /// Seconds of the seeder's rate.
 const SPARK: u16 = 40;
+/// Pieces by copies in a line are told in no fewer columns for the sake of what stands beside them.
+const FEWEST_LEVELS: u16 = 12;
 
 /// The seeder, pieces by the number of their copies, and who feeds whom by rack.
 pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
@@ -158,11 +161,18 @@ fn pieces_in_a_line(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
         pen.put("none yet", theme.muted);
         return 1.min(area.height);
     };
-    let most = copies.iter().max().copied().unwrap_or(0);
+    let end = format!(" {last}+");
+    let rarest = copies.iter().position(|count| *count > 0).map(|rarest| {
+        let few = plural(copies[rarest] as usize, "piece");
+        format!("   the rarest: {few} with {rarest}")
+    });
     pen.put("0 ", theme.muted);
-    for (number, count) in copies.iter().enumerate() {
-        let sign =
-            if *count == 0 { scene.symbols.dot } else { level(scene.symbols, (*count).into(), most.into()) };
+    let room = pen.room().saturating_sub(end.width() as u16);
+    let told = rarest.filter(|text| text.width() as u16 + FEWEST_LEVELS <= room).unwrap_or_default();
+    let bins = in_so_many(copies, usize::from(room.saturating_sub(told.width() as u16)));
+    let most = bins.iter().max().copied().unwrap_or(0);
+    for (number, count) in bins.into_iter().enumerate() {
+        let sign = if count == 0 { scene.symbols.dot } else { level(scene.symbols, count, most) };
         let style = match count {
             0 => theme.faint,
             _ if number == 0 => theme.warn,
@@ -170,12 +180,16 @@ fn pieces_in_a_line(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) -> u16 {
         };
         pen.put(sign, style);
     }
-    pen.put(&format!(" {last}+"), theme.muted);
-    if let Some(rarest) = copies.iter().position(|count| *count > 0) {
-        let few = plural(copies.get(rarest).copied().unwrap_or(0) as usize, "piece");
-        pen.skip(3).put(&format!("the rarest: {few} with {rarest}"), theme.muted);
-    }
+    pen.put(&end, theme.muted).put(&told, theme.muted);
     1.min(area.height)
+}
+
+/// Pieces by numbers of copies, as few neighbouring numbers together as `room` asks for. No copy at all stays alone.
+fn in_so_many(copies: &[u32], room: usize) -> Vec<u64> {
+    let sum = |counts: &[u32]| counts.iter().map(|count| u64::from(*count)).sum();
+    let (none, some) = copies.split_at(copies.len().min(1));
+    let step = some.len().div_ceil(room.saturating_sub(1).max(1)).max(1);
+    none.chunks(1).chain(some.chunks(step)).map(sum).collect()
 }
 
 /// Bytes between racks, a row for who sends and a column for who gets.
@@ -187,13 +201,12 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
         Some(name) => name,
         None => "seeder",
     };
-    let mut pen = scene.pen(buffer, area, 0);
-    pen.put("Who feeds whom", theme.strong).put("  row sends, column gets", theme.muted);
     let label =
         (0..racks.len()).map(|rack| name(rack).chars().count()).max().unwrap_or(0).clamp(6, 14) as u16;
     let columns = usize::from(area.width.saturating_sub(label + 3) / CELL).min(racks.len());
     let first = scene.ui.swarm.index.min(racks.len().saturating_sub(1));
     let left = scene.ui.swarm_left.min(racks.len().saturating_sub(columns));
+    matrix_title(scene, &mut scene.pen(buffer, area, 0), left..left + columns, racks.len());
     let mut pen = scene.pen(buffer, area, 1);
     pen.skip(label);
     for rack in left..left + columns {
@@ -207,11 +220,27 @@ fn matrix(scene: &Scene<'_>, buffer: &mut Buffer, area: Rect) {
         pen.left(label, name(from), theme.muted);
         (left..left + columns).for_each(|to| cell(scene, &mut pen, flows.between(from, to), largest));
     }
-    if columns < racks.len() {
-        let keys = [Action::Left, Action::Right].map(|action| scene.keymap.key(action)).join(" ");
-        let seen = format!(" {} to {} of {} racks", left + 1, left + columns, racks.len());
-        let mut pen = scene.pen(buffer, area, 0);
-        pen.skip(40).end_with(&[(keys.into(), theme.key), (seen.into(), theme.muted)]);
+}
+
+/// The title, and which columns are seen if that is not all: this stays where there is no room for both it and how to read
+/// the rows.
+fn matrix_title(scene: &Scene<'_>, pen: &mut Pen<'_>, seen: Range<usize>, racks: usize) {
+    const READ: &str = "  row sends, column gets";
+    let theme = scene.theme;
+    pen.put("Who feeds whom", theme.strong);
+    if seen.len() >= racks {
+        pen.put(READ, theme.muted);
+        return;
+    }
+    let keys = [Action::Left, Action::Right].map(|action| scene.keymap.key(action)).join(" ");
+    let (from, to) = (seen.start + 1, seen.end);
+    let long = format!(" {from} to {to} of {racks} racks");
+    let short = format!(" {from}{}{to} of {racks}", scene.symbols.range);
+    for (read, seen) in [(READ, &long), (READ, &short), ("", &long), ("", &short)] {
+        if read.width() + keys.width() + seen.width() < usize::from(pen.room()) {
+            pen.put(read, theme.muted).end_with(&[(keys.into(), theme.key), (seen.into(), theme.muted)]);
+            return;
+        }
     }
 }
 
@@ -234,6 +263,9 @@ mod tests {
     #[test]
     fn no_piece_is_left_out_where_there_are_fewer_lines_than_numbers_of_copies() {
         assert_eq!(bins(&[], 5), []);
+        assert!(in_so_many(&[], 5).is_empty());
+        assert_eq!(in_so_many(&[9, 1, 2, 3, 4, 5], 6), [9, 1, 2, 3, 4, 5]);
+        assert_eq!(in_so_many(&[9, 1, 2, 3, 4, 5], 4), [9, 3, 7, 5]);
         assert_eq!(bins(&[0, 0, 7, 0, 1, 0], 5), [(2..=2, 7), (3..=3, 0), (4..=4, 1)]);
         let all: Vec<u32> = (1..=22).collect();
         for room in 2..30 {

@@ -17,15 +17,19 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         pen.put(scene.fleet.host_name(id), theme.strong.patch(theme.accent));
         return;
     }
-    let chips = chips(scene);
+    let mut chips = chips(scene);
     let room = usize::from(pen.room());
-    // The last ones are the user's own and stay longest.
-    for from in 0..chips.len() {
-        let text = chips[from..].join("   ");
+    // The last ones stay longest: what is the user's own, and what waits for the user.
+    while !chips.is_empty() {
+        let text = chips.join("   ");
         if text.width() < room {
             pen.end_with(&[(text.into(), theme.warn)]);
             return;
         }
+        chips.remove(0);
+    }
+    if let Some((_, short)) = held(scene) {
+        pen.end_with(&[(short.into(), theme.warn)]);
     }
 }
 
@@ -67,10 +71,6 @@ fn chips(scene: &Scene<'_>) -> Vec<String> {
     let hosts = &scene.ui.hosts;
     let query = &hosts.query;
     let mut chips = Vec::new();
-    if let Some(barrier) = scene.fleet.barrier().filter(|barrier| barrier.held && !barrier.open) {
-        let key = scene.keymap.key(Action::Activate);
-        chips.push(format!("held: {key} activates {}", barrier.staged));
-    }
     if query.sort != Sort::Attention || query.reverse {
         let way = if query.reverse { scene.symbols.up } else { scene.symbols.down };
         chips.push(format!("{} {way}", query.sort.as_str()));
@@ -94,5 +94,17 @@ fn chips(scene: &Scene<'_>) -> Vec<String> {
         let shown = hosts.hosts().len();
         chips.push(format!("{shown} of {}", scene.fleet.hosts().len()));
     }
+    chips.extend(held(scene).map(|(long, _)| long));
     chips
+}
+
+/// That hosts wait for the user, and the key that lets them go on; in full, and for where there is less room.
+fn held(scene: &Scene<'_>) -> Option<(String, String)> {
+    let barrier = scene.fleet.barrier().filter(|barrier| barrier.held && !barrier.open)?;
+    let staged = barrier.staged;
+    if !scene.is_live() {
+        return Some((format!("held: {staged} staged"), "held".to_owned()));
+    }
+    let activates = format!("{} activates {staged}", scene.keymap.key(Action::Activate));
+    Some((format!("held: {activates}"), activates))
 }
