@@ -82,6 +82,9 @@ impl FleetState {
         if let Some(tag) = &host.back {
             return Remark::new(Weight::Note, format!("rolled back to {tag}"));
         }
+        if let Some(reason) = self.shut() {
+            return Remark::new(Weight::Note, format!("not activated: {reason}"));
+        }
         let text = match self.barrier() {
             _ if host.state == (HostState::Staged { already: true }) && !waits => {
                 "was there already".to_owned()

@@ -347,6 +347,11 @@ impl FleetState {
         self.summary.as_deref()
     }
 
+    /// Why staged hosts were not activated, where the run rests because of it.
+    pub fn shut(&self) -> Option<&str> {
+        self.summary.as_ref()?.shut.as_deref().filter(|_| self.counts.of(StateName::Staged) > 0)
+    }
+
     /// Whether every host is final, so that leaving harms nothing.
     pub fn is_resting(&self) -> bool {
         self.summary.is_some()

@@ -234,14 +234,11 @@ impl App {
                 self.say(format!("{} marked", plural(ids.len(), "host")));
             }
             _ => {
-                self.ui.detail = None;
-                self.ui.hosts.marks = ids.into_iter().collect();
                 if verb == "retry" {
-                    self.retry()
+                    self.retry_of(ids);
                 } else {
-                    self.cancel()
+                    self.cancel_of(ids);
                 }
-                // A question that is open is about these hosts already.
                 self.ui.hosts.marks = marks;
             }
         }

@@ -51,13 +51,21 @@ impl App {
         if names.chars().count() <= NAMES { names } else { plural(ids.len(), "host") }
     }
 
-    fn targets(&self, wanted: impl Fn(StateName) -> bool) -> Vec<HostId> {
-        let is_wanted = |id: &HostId| self.live.host(*id).is_some_and(|host| wanted(host.name()));
-        self.ui.targets(self.shown()).filter(is_wanted).collect()
+    fn targets(&self) -> Vec<HostId> {
+        self.ui.targets(self.shown()).collect()
+    }
+
+    fn retain(&self, ids: &mut Vec<HostId>, wanted: impl Fn(StateName) -> bool) {
+        ids.retain(|id| self.live.host(*id).is_some_and(|host| wanted(host.name())));
     }
 
     pub(super) fn retry(&mut self) {
-        let ids = self.targets(|state| matches!(state, StateName::Failed | StateName::Cancelled));
+        self.retry_of(self.targets());
+    }
+
+    /// Tries those of some hosts again that can be.
+    pub(super) fn retry_of(&mut self, mut ids: Vec<HostId>) {
+        self.retain(&mut ids, |state| matches!(state, StateName::Failed | StateName::Cancelled));
         if ids.is_empty() {
             self.complain("nothing to retry here: only failed and cancelled hosts can be");
             return;
@@ -80,7 +88,12 @@ impl App {
     }
 
     pub(super) fn cancel(&mut self) {
-        let ids = self.targets(|state| state == StateName::Queued || state.phase().is_some());
+        self.cancel_of(self.targets());
+    }
+
+    /// Gives those of some hosts up that are on their way, if the user confirms it.
+    pub(super) fn cancel_of(&mut self, mut ids: Vec<HostId>) {
+        self.retain(&mut ids, |state| state == StateName::Queued || state.phase().is_some());
         if ids.is_empty() {
             self.complain("nothing to cancel here: no host of these is on its way");
             return;
@@ -104,13 +117,30 @@ impl App {
     pub(super) fn activate(&mut self) {
         let staged = self.live.counts().of(StateName::Staged) as usize;
         let waiting = self.live.counts().in_flight() as usize;
+        if let Some(plan) = self.live.plan().filter(|plan| !plan.activate) {
+            let words = format!("this run only stages; `murder activate {}` switches to it", plan.tag);
+            self.complain(words);
+            return;
+        }
         if staged == 0 {
             self.complain("nothing to activate: no host is staged");
-        } else if waiting == 0 {
+            return;
+        }
+        let held = self.live.barrier().is_some_and(|barrier| barrier.held);
+        let mut lines = Vec::new();
+        if let Some(reason) = self.live.shut() {
+            lines.push(format!("Nothing more was to be activated: {reason}."));
+            lines.push("They are logged in to again, and activated all the same.".to_owned());
+        } else if !held {
+            lines.push("Canaries, --quorum and --max-fail are overruled.".to_owned());
+        }
+        if waiting > 0 {
+            let they = if waiting == 1 { "it is" } else { "they are" };
+            lines.push(format!("{} still on the way; {they} activated on arrival.", are(waiting)));
+        }
+        if lines.is_empty() {
             self.order(Command::Activate);
         } else {
-            let lines =
-                vec![format!("{} still on the way; they are activated when they arrive.", are(waiting))];
             let question = format!("Activate {} now?", plural(staged, "staged host"));
             self.confirm(question, lines, Then::Send(Command::Activate));
         }
@@ -159,6 +189,7 @@ impl App {
         } else if self.live.is_resting() || !would_lose_by_a_stop(&self.live) {
             self.outbox.push_back(Command::Stop);
             self.exit = Some(Exit::WhenFinished);
+            self.say("leaving as soon as all agents have left");
         } else if self.ui.leaving {
             self.say("still stopping: agents leave; ^c ends at once");
         } else {

@@ -142,6 +142,9 @@ fn sorted_groups(fleet: &FleetState) -> Vec<usize> {
     rows
 }
 
+/// What a retry moves.
+const TRIED: [StateName; 2] = [StateName::Failed, StateName::Cancelled];
+
 impl Ui {
     /// The list of failures: causes, then what hosts that are on their way have trouble with.
     pub(super) fn cause_rows<'f>(&'f self, fleet: &'f FleetState) -> Vec<&'f Cause> {
@@ -165,14 +168,28 @@ impl Ui {
         self.group_at(fleet, self.groups.index)
     }
 
+    /// Whether marks can be set and seen.
+    pub(super) fn shows_marks(&self) -> bool {
+        matches!(self.view, View::Hosts | View::Grid) && self.detail.is_none()
+    }
+
+    /// Whether commands are about the marked hosts: never where marks are not seen.
+    pub(super) fn uses_marks(&self) -> bool {
+        self.shows_marks() && !self.hosts.marks.is_empty()
+    }
+
     /// Whether there is a host to try again among those that a command is about.
     pub(super) fn can_retry(&self, fleet: &FleetState) -> bool {
-        const TRIED: [StateName; 2] = [StateName::Failed, StateName::Cancelled];
-        if let (View::Groups, None, true) = (self.view, self.detail, self.hosts.marks.is_empty()) {
+        if let (View::Groups, None) = (self.view, self.detail) {
             return self.selected_group(fleet).is_some_and(|group| group.counts.of_all(&TRIED) > 0);
         }
-        let tried = |id| fleet.host(id).is_some_and(|host| TRIED.contains(&host.name()));
-        self.targets(fleet).any(tried)
+        self.tried(fleet).next().is_some()
+    }
+
+    /// The hosts that can be tried again among those that a command is about.
+    pub(super) fn tried<'f>(&'f self, fleet: &'f FleetState) -> impl Iterator<Item = HostId> + 'f {
+        let tried = |id: &HostId| fleet.host(*id).is_some_and(|host| TRIED.contains(&host.name()));
+        self.targets(fleet).filter(tried)
     }
 
     /// Whether pictures tell of the order of hosts, or of how many the filter lets through. Where they do not, it is made
@@ -195,7 +212,7 @@ impl Ui {
         if self.detail.is_some() {
             return Box::new(self.detail.into_iter());
         }
-        if !self.hosts.marks.is_empty() {
+        if self.uses_marks() {
             return Box::new(self.hosts.marks.iter().copied());
         }
         match self.view {

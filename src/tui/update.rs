@@ -62,6 +62,9 @@ impl App {
                 self.say(text);
             }
             Action::Reverse => self.ui.hosts.query.reverse = !self.ui.hosts.query.reverse,
+            Action::Mark | Action::MarkRange | Action::MarkAll if !self.ui.shows_marks() => {
+                self.complain("hosts are marked in the views Hosts and Grid");
+            }
             Action::Mark if self.ui.view == View::Grid => {
                 let at = self.ui.selected_host(self.shown());
                 at.into_iter().for_each(|id| self.ui.hosts.toggle(id));

@@ -1,20 +1,9 @@
+use super::keys::{failed, finished, moving, sent};
 use super::*;
 use crate::control::HostId;
-use crate::deploy::{BarrierState, Body, HostState, SeederProgress};
+use crate::deploy::{BarrierState, Body, Command, HostState, Plan, SeederProgress};
+use crate::journal::script;
 use crate::tui::ui::ReplayBar;
-
-fn finished() -> App {
-    let mut app = App::new(Theme::new(ThemeName::Default), Symbols::UNICODE, Keymap::default());
-    sim::Sim::new(24, 3, START).record().iter().for_each(|event| app.apply(event));
-    text(&mut app, 120, 40);
-    app
-}
-
-fn moving() -> App {
-    let mut app = app(24, 3, 30);
-    text(&mut app, 120, 40);
-    app
-}
 
 fn footer(app: &mut App) -> String {
     text(app, 200, 40).lines().last().unwrap().to_owned()
@@ -73,8 +62,69 @@ fn only_hosts_that_are_on_their_way_can_be_given_up() {
     assert!(footer(&mut app).contains("x cancel"));
     press(&mut app, "6");
     assert!(!footer(&mut app).contains("x cancel"), "nothing is selected");
-    press(&mut app, "1 a 6");
-    assert!(footer(&mut app).contains("x cancel"), "all are marked");
+    press(&mut app, "1 a j");
+    let retry = format!("r retry {} marked", failed(&app).len());
+    assert!(footer(&mut app).contains("x cancel") && footer(&mut app).contains(&retry));
+    press(&mut app, "6");
+    assert!(!footer(&mut app).contains("x cancel"), "marks are not seen here");
+}
+
+#[test]
+fn marks_count_where_they_are_seen_and_nowhere_else() {
+    let mut app = finished();
+    let failed = failed(&app);
+    press(&mut app, "G Space 4 r");
+    let [Command::Retry(ids)] = &sent(&mut app)[..] else { panic!("the cause is meant") };
+    assert!(!ids.is_empty() && ids.iter().all(|id| failed.contains(id)), "{ids:?}");
+    press(&mut app, "1 \\ 6 Space a v");
+    assert!(app.ui.hosts.marks.is_empty(), "nothing is marked unseen");
+    assert!(app.ui.notice.as_ref().is_some_and(|notice| notice.wrong));
+    press(&mut app, "2");
+    let before = text(&mut app, 120, 40).matches(app.symbols.mark).count();
+    press(&mut app, "Space");
+    let shown = text(&mut app, 120, 40);
+    // One at the host, one at the number of them.
+    assert_eq!(shown.matches(app.symbols.mark).count(), before + 2, "{shown}");
+}
+
+#[test]
+fn hosts_that_were_not_activated_say_why_and_the_key_asks_before_it_overrules_that() {
+    let mut app = App::new(Theme::new(ThemeName::Default), Symbols::UNICODE, Keymap::default());
+    let events = script::shut();
+    events.iter().take(events.len() - 1).for_each(|event| app.apply(event));
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        assert!(text(&mut app, width, height).contains("not activated"), "{width}");
+    }
+    let shown = text(&mut app, 120, 40);
+    assert!(shown.contains("not activated: 1 failed, more than --max-fail 0"), "{shown}");
+    assert!(footer(&mut app).contains("A activate"));
+    press(&mut app, "A");
+    let asked = text(&mut app, 120, 40);
+    assert!(
+        asked.contains("Activate 2 staged hosts now?") && asked.contains("more than --max-fail 0."),
+        "{asked}"
+    );
+    assert_eq!(sent(&mut app), []);
+    press(&mut app, "y");
+    assert_eq!(sent(&mut app), [Command::Activate]);
+}
+
+#[test]
+fn a_run_that_only_stages_says_how_to_switch() {
+    let mut app = App::new(Theme::new(ThemeName::Default), Symbols::UNICODE, Keymap::default());
+    for event in script::shut() {
+        let body = match event.body {
+            Body::Planned(plan) => Body::Planned(Box::new(Plan { activate: false, ..*plan })),
+            Body::Finished(_) => continue,
+            body => body,
+        };
+        app.apply(&Event { at: event.at, body });
+    }
+    press(&mut app, "A");
+    assert_eq!(sent(&mut app), []);
+    assert!(
+        text(&mut app, 120, 40).contains("this run only stages; `murder activate app-1.4` switches to it")
+    );
 }
 
 #[test]

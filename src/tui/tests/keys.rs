@@ -6,7 +6,7 @@ use crate::tui::app::{Effect, Exit};
 use crate::tui::ui::Modal;
 
 /// A deployment of 24 hosts of which three failed and the others are active.
-fn finished() -> App {
+pub(super) fn finished() -> App {
     let mut app = App::new(Theme::new(ThemeName::Default), Symbols::UNICODE, Keymap::default());
     sim::Sim::new(24, 3, START).record().iter().for_each(|event| app.apply(event));
     app.effects.clear();
@@ -14,17 +14,17 @@ fn finished() -> App {
     app
 }
 
-fn moving() -> App {
+pub(super) fn moving() -> App {
     let mut app = app(24, 3, 30);
     text(&mut app, 80, 24);
     app
 }
 
-fn sent(app: &mut App) -> Vec<Command> {
+pub(super) fn sent(app: &mut App) -> Vec<Command> {
     app.outbox.drain(..).collect()
 }
 
-fn failed(app: &App) -> Vec<HostId> {
+pub(super) fn failed(app: &App) -> Vec<HostId> {
     app.live.ids().filter(|(_, host)| host.name() == StateName::Failed).map(|(id, _)| id).collect()
 }
 

@@ -79,7 +79,8 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     if live {
         list.extend(retries(scene));
     }
-    if live && scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held) {
+    let held = scene.fleet.barrier().is_some_and(|barrier| !barrier.open && barrier.held);
+    if live && (held || scene.fleet.shut().is_some()) {
         list.push(short(Action::Activate));
     }
     if let Some(replay) = &ui.replay {
@@ -140,9 +141,12 @@ fn retries(scene: &Scene<'_>) -> Vec<(Action, String)> {
     let ui = scene.ui;
     let mut list = Vec::new();
     if ui.can_retry(scene.fleet) {
-        let marked = ui.hosts.marks.len();
-        let some = marked > 0 && ui.detail.is_none();
-        list.push((Action::Retry, if some { format!("retry {marked} marked") } else { "retry".to_owned() }));
+        let words = if ui.uses_marks() {
+            format!("retry {} marked", ui.tried(scene.fleet).count())
+        } else {
+            "retry".to_owned()
+        };
+        list.push((Action::Retry, words));
     }
     let failed = scene.fleet.counts().failed();
     if failed > 0 {

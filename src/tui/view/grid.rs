@@ -249,6 +249,9 @@ pub(super) fn draw(scene: &Scene<'_>, buffer: &mut Buffer, areas: &Areas) {
         if cell.y < area.height {
             set_cell(scene, buffer, (area.x + cell.x, area.y + cell.y), glance, here);
         }
+        if cell.y < area.height && is_marked(scene, cell) {
+            mark(scene, buffer, (area.x + cell.x, area.y + cell.y), plan.width);
+        }
         if plan.named {
             name(scene, &mut scene.edge_pen(buffer, area, cell.y), plan, cell, glance, here);
         }
@@ -263,7 +266,12 @@ pub(super) fn redraw(scene: &Scene<'_>, mut retouch: Retouch<'_>, areas: &Areas,
     for (index, cell) in changes.iter().filter_map(|index| Some((*index, plan.cells.get(*index)?))) {
         let (x, y) = (area.x + cell.x, area.y + cell.y);
         let here = selected == Some(index);
-        retouch.cell(x, y, |buffer| set_cell(scene, buffer, (x, y), plan.glance(index), here));
+        retouch.cell(x, y, |buffer| {
+            set_cell(scene, buffer, (x, y), plan.glance(index), here);
+            if is_marked(scene, cell) {
+                mark(scene, buffer, (x, y), plan.width);
+            }
+        });
     }
 }
 
@@ -274,6 +282,20 @@ fn set_cell(scene: &Scene<'_>, buffer: &mut Buffer, at: (u16, u16), glance: Opti
         None => (scene.symbols.dot, scene.theme.faint),
     };
     set_sign(buffer, at, sign, if here { style.add_modifier(Modifier::REVERSED) } else { style });
+}
+
+fn is_marked(scene: &Scene<'_>, cell: &Cell) -> bool {
+    let marks = &scene.ui.hosts.marks;
+    !marks.is_empty() && scene.ui.grid.hosts(cell).iter().any(|id| marks.contains(id))
+}
+
+/// A host of the cell is marked: in the column beside its sign, or as a line below it where there is none.
+fn mark(scene: &Scene<'_>, buffer: &mut Buffer, at: (u16, u16), width: u16) {
+    if width > 1 {
+        set_sign(buffer, (at.0 + 1, at.1), scene.symbols.mark, scene.theme.cursor);
+    } else if let Some(cell) = buffer.cell_mut(at) {
+        cell.modifier.insert(Modifier::UNDERLINED);
+    }
 }
 
 /// The name of a cell's host, and how far it is.

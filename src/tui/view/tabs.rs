@@ -75,10 +75,10 @@ fn chips(scene: &Scene<'_>) -> Vec<String> {
         let way = if query.reverse { scene.symbols.up } else { scene.symbols.down };
         chips.push(format!("{} {way}", query.sort.as_str()));
     }
-    if hosts.range_from.is_some() {
+    if hosts.range_from.is_some() && scene.ui.shows_marks() {
         chips.push("range …".to_owned());
     }
-    if !hosts.marks.is_empty() {
+    if scene.ui.uses_marks() {
         chips.push(format!("{} {} marked", scene.symbols.mark, hosts.marks.len()));
     }
     if let Some(scope) = &query.scope {
@@ -98,8 +98,12 @@ fn chips(scene: &Scene<'_>) -> Vec<String> {
     chips
 }
 
-/// That hosts wait for the user, and the key that lets them go on; in full, and for where there is less room.
+/// Why hosts stay staged: that they wait for the user, with the key that lets them go on, or that something went wrong; in
+/// full, and for where there is less room.
 fn held(scene: &Scene<'_>) -> Option<(String, String)> {
+    if let Some(reason) = scene.fleet.shut() {
+        return Some((format!("not activated: {reason}"), "not activated".to_owned()));
+    }
     let barrier = scene.fleet.barrier().filter(|barrier| barrier.held && !barrier.open)?;
     let staged = barrier.staged;
     if !scene.is_live() {
