@@ -137,6 +137,8 @@ pub(super) struct Coordinator {
     pub(super) finished: bool,
     /// Since when all rests, if so.
     pub(super) rested_at: Option<u64>,
+    /// How long the transfer took, milliseconds, once the run came to rest: what is retried later is no part of it.
+    pub(super) transfer: Option<u64>,
     /// Milliseconds of earlier rests.
     idle: u64,
     /// The end was asked for while hosts were on their way.
@@ -175,6 +177,7 @@ impl Coordinator {
             stopping: false,
             finished: false,
             rested_at: None,
+            transfer: None,
             idle: 0,
             stopped_early: false,
             broken: None,

@@ -55,12 +55,10 @@ fn exit_code(run: &Coordinator) -> u8 {
 
 fn swarm(run: &Coordinator) -> SwarmSummary {
     let fetched = run.hosts.iter().filter(|entry| entry.fetch.0.is_some());
-    let first = fetched.clone().filter_map(|entry| entry.fetch.0).min();
-    let last = fetched.clone().filter_map(|entry| entry.fetch.1).max();
     SwarmSummary {
         bytes: run.packed.as_ref().map_or(0, |info| info.packed_bytes),
         hosts: fetched.count() as u32,
-        seconds: first.zip(last).map_or(0.0, |(first, last)| seconds(last.saturating_sub(first))),
+        seconds: run.transfer.or_else(|| run.transfer_so_far()).map_or(0.0, seconds),
         least_seconds: run.packed.as_ref().and_then(|info| info.least_seconds),
         seeder_bytes: run.seeder_sent,
         duplicate_bytes: run.hosts.iter().map(|entry| entry.spent.duplicate + entry.progress.duplicate).sum(),

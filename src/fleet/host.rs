@@ -364,6 +364,11 @@ impl HostRecord {
         if self.attempt == 0 || self.attempts.last().is_some_and(|last| last.number == self.attempt) {
             return;
         }
+        // A staged host that is called back did not miss the release.
+        let moved = self.spans.iter().rev().find(|span| span.state != StateName::Queued);
+        if moved.is_some_and(|span| span.state == StateName::Staged) && self.failure().is_none() {
+            return;
+        }
         let failed_in = self.failure().map(|failure| failure.phase);
         let last_phase = self.spans.iter().rev().find_map(|span| span.state.phase());
         // The time between two attempts belongs to neither.

@@ -136,6 +136,21 @@ fn what_ended_an_attempt_is_told_however_it_was_queued_again() {
 }
 
 #[test]
+fn a_staged_host_that_is_called_back_did_not_come_through_after_anything() {
+    let queued = || HostState::Queued { reason: String::new() };
+    let steps = [
+        state(0, 1, HostState::Unpacking),
+        state(0, 1, HostState::Staged { already: false }),
+        state(0, 1, queued()),
+        state(0, 2, HostState::Connecting),
+        state(0, 2, HostState::Active),
+    ];
+    let fleet = fleet(1, steps.into_iter().zip(1..).map(|(body, n)| (n * 1000, body)));
+    assert!(fleet.hosts()[0].attempts().is_empty());
+    assert_eq!(fleet.hosts()[0].attempt, 2);
+}
+
+#[test]
 fn a_host_that_moves_is_silent_after_three_seconds_and_one_that_waits_after_twenty() {
     for (state_, after, silent) in [
         (HostState::Fetching, 3_000, false),

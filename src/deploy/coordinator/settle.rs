@@ -114,6 +114,7 @@ impl Coordinator {
         }
         if self.rested_at.is_none() {
             self.rested_at = Some(self.now);
+            self.transfer = self.transfer.or_else(|| self.transfer_so_far());
             self.links = Links::new(&self.book.racks, self.book.seed);
             let summary = self.summary();
             self.orders.push(Order::Emit(Body::Resting(Box::new(summary))));
@@ -122,6 +123,18 @@ impl Coordinator {
             self.finished = true;
             self.orders.push(Order::Finish);
         }
+    }
+
+    /// From the first host's fetching until the last one had all bytes, milliseconds.
+    pub(in crate::deploy) fn transfer_so_far(&self) -> Option<u64> {
+        let first = self.hosts.iter().filter_map(|entry| entry.fetch.0).min()?;
+        let last = self
+            .hosts
+            .iter()
+            .filter(|entry| entry.fetch.0.is_some())
+            .filter_map(|entry| entry.fetch.1)
+            .max()?;
+        Some(last.saturating_sub(first))
     }
 
     /// Looks after the hosts whose agents did not say goodbye, each once; says whether there are any.

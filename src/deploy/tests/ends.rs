@@ -90,3 +90,21 @@ fn a_run_that_is_complete_stays_so_however_impatiently_it_is_ended() {
     world.run.abandon();
     assert_eq!(world.summary().exit, 130);
 }
+
+#[test]
+fn what_is_retried_after_a_rest_makes_the_transfer_no_longer() {
+    let mut world = World::with(3, activating(), 1, true).fault(2, Phase::Fetching, FailureKind::Stalled);
+    world.starved.insert(1);
+    world.deploy();
+    world.pass(2_000);
+    world.feed(HostId(1));
+    world.run_dry();
+    let took = world.summary().swarm.seconds;
+    assert_eq!(took, 2.0);
+    world.pass(60_000);
+    world.faults.clear();
+    world.run.command(Command::RetryFailed);
+    world.run_dry();
+    assert_eq!(world.states(), [StateName::Active; 3]);
+    assert_eq!(world.summary().swarm.seconds, took);
+}
