@@ -18,6 +18,9 @@ use super::screen::is_full_screen;
 /// A made-up host that hangs is given up sooner than a real one: somebody is watching.
 const STALL: Duration = Duration::from_secs(6);
 
+/// What takes longer is told.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
+
 /// `murder demo`: the ordinary deployment to a fleet inside this process.
 pub(super) async fn demo(
     cli: &Cli,
@@ -51,8 +54,17 @@ pub(super) async fn demo(
     };
     let plan = plan(&setup, paths, occasion)?;
     let exit = carry_out(plan, &setup, paths, true, Some(faults(Arc::clone(&fleet)))).await;
-    drop(fleet);
+    remove(fleet).await;
     exit
+}
+
+/// On a busy disk this takes its time, and nobody should wonder what they wait for.
+async fn remove(fleet: Arc<DemoFleet>) {
+    let mut removed = tokio::task::spawn_blocking(move || drop(fleet));
+    if tokio::time::timeout(WORTH_SAYING, &mut removed).await.is_err() {
+        eprintln!("murder: removing what the demo put on this disk");
+        let _ = removed.await;
+    }
 }
 
 /// Lets faults strike in the middle of a transfer, and heal when their host has failed.

@@ -30,8 +30,8 @@ pub struct SlowerHost {
 }
 
 impl Comparison {
-    /// Of two runs that both fetched something; `None` else. Hosts are compared by their names. What slowed down everybody is no fault of a host: the hosts' rates are compared by
-    /// how they stand to the median host of their run.
+    /// Of two runs that both fetched something; `None` else. Hosts are compared by their names. What slowed down everybody is no
+    /// fault of a host: the hosts' rates are compared by how they stand to the median host of their run.
     pub fn of(now: &RunReport, before: &RunReport) -> Option<Self> {
         let fetched = |run: &RunReport| run.outcome.swarm.hosts > 0 && run.outcome.swarm.seconds > 0.0;
         if !fetched(now) || !fetched(before) {
