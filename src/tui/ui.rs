@@ -186,6 +186,24 @@ impl Ui {
         self.tried(fleet).next().is_some()
     }
 
+    /// Whether a host is on its way among those that a command is about. Asked for every picture: where that is known of a
+    /// whole group, its hosts are not looked at.
+    pub(super) fn can_cancel(&self, fleet: &FleetState) -> bool {
+        match (self.view, self.detail) {
+            (View::Groups, None) => {
+                self.selected_group(fleet).is_some_and(|group| group.counts.in_flight() > 0)
+            }
+            (View::Failures, None) => {
+                self.selected_cause(fleet).is_some_and(|cause| cause.wrong.kind().is_none())
+            }
+            _ if fleet.counts().in_flight() == 0 => false,
+            _ => {
+                let on_its_way = |state: StateName| state == StateName::Queued || state.phase().is_some();
+                self.targets(fleet).any(|id| fleet.host(id).is_some_and(|host| on_its_way(host.name())))
+            }
+        }
+    }
+
     /// The hosts that can be tried again among those that a command is about.
     pub(super) fn tried<'f>(&'f self, fleet: &'f FleetState) -> impl Iterator<Item = HostId> + 'f {
         let tried = |id: &HostId| fleet.host(*id).is_some_and(|host| TRIED.contains(&host.name()));

@@ -2,7 +2,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::deploy::StateName;
 use crate::tui::action::{Action, View};
 use crate::tui::hostlist::Row;
 use crate::tui::input::Input;
@@ -99,7 +98,7 @@ fn actions(scene: &Scene<'_>) -> Vec<(Action, String)> {
     if open.is_some_and(|host| host.failure().is_some()) {
         list.push(short(Action::CopyError));
     }
-    if live && can_cancel(scene) {
+    if live && ui.can_cancel(scene.fleet) {
         list.push(short(Action::Cancel));
     }
     list.push(short(Action::NextView));
@@ -124,16 +123,6 @@ fn has_something_to_open(scene: &Scene<'_>) -> bool {
         View::Log => ui.log_host(fleet).is_some(),
         View::Swarm => false,
     }
-}
-
-/// Whether a host is on its way among those that a command is about.
-fn can_cancel(scene: &Scene<'_>) -> bool {
-    let (ui, fleet) = (scene.ui, scene.fleet);
-    if fleet.counts().in_flight() == 0 {
-        return false;
-    }
-    let on_its_way = |state: StateName| state == StateName::Queued || state.phase().is_some();
-    ui.targets(fleet).any(|id| fleet.host(id).is_some_and(|host| on_its_way(host.name())))
 }
 
 /// Ways to try hosts again: those that are selected, and all.
