@@ -85,15 +85,10 @@ impl Barrier {
         !self.rules.activate || self.shut().is_some()
     }
 
-    /// Hosts are activated at all.
-    pub(super) fn activates(&self) -> bool {
-        self.rules.activate
-    }
-
     /// The user opens it: hold, quorum, canaries and max-fail are overruled. It waits for staged hosts that have to be
     /// `recalled` first, so that batches are as large as they were asked for.
     pub(super) fn force(&mut self, recalled: bool) {
-        if self.rules.activate && !matches!(self.stage, Stage::Switching | Stage::Open) {
+        if !matches!(self.stage, Stage::Switching | Stage::Open) {
             self.forced = true;
             self.stage = if recalled { Stage::Closed } else { Stage::Preparing };
             self.batch.clear();

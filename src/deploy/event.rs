@@ -306,6 +306,11 @@ impl StateName {
         }
     }
 
+    /// Whether a host in this state is on its way: neither final nor staged.
+    pub fn is_in_flight(self) -> bool {
+        self == Self::Queued || self.phase().is_some()
+    }
+
     /// The phase that a host in this state is in, if it works.
     pub fn phase(self) -> Option<Phase> {
         Some(match self {

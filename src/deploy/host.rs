@@ -243,15 +243,9 @@ impl Host {
                 Some(self.fail(Failure::new(Phase::Checking, FailureKind::Activate, words), rules))
             }
             Input::Failed(failure) => Some(self.fail(failure.clone(), rules)),
-            Input::Cancel if !self.is_final() => {
-                let runs = self.has_agent();
-                self.way = Way::Cancelled;
-                Some(if runs { vec![Effect::Leave] } else { vec![] })
-            }
+            Input::Cancel if !self.is_final() => Some(self.leave(Way::Cancelled)),
             Input::Skip { reason } if !self.is_final() => {
-                let runs = self.has_agent();
-                self.way = Way::Skipped { reason: reason.clone() };
-                Some(if runs { vec![Effect::Leave] } else { vec![] })
+                Some(self.leave(Way::Skipped { reason: reason.clone() }))
             }
             Input::Retry | Input::Recall | Input::RollBack if self.may_begin_again(input) => {
                 self.last_attempt = self.attempt + rules.attempts.max(1);
@@ -261,9 +255,8 @@ impl Host {
                 Some(vec![])
             }
             Input::TakeBack if !self.is_final() && self.before.is_some() => {
-                let runs = self.has_agent();
-                self.way = self.before.take()?;
-                Some(if runs { vec![Effect::Leave] } else { vec![] })
+                let before = self.before.take()?;
+                Some(self.leave(before))
             }
             Input::Cancel
             | Input::Skip { .. }
@@ -273,6 +266,13 @@ impl Host {
             | Input::RollBack => Some(vec![]),
             _ => None,
         }
+    }
+
+    /// Ends here, as that.
+    fn leave(&mut self, way: Way) -> Vec<Effect> {
+        let runs = self.has_agent();
+        self.way = way;
+        if runs { vec![Effect::Leave] } else { vec![] }
     }
 
     /// One more attempt than was promised: this one was no host's fault.

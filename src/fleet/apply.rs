@@ -207,7 +207,7 @@ impl FleetState {
         self.shift_rate(id.index(), old_rate, new_rate);
         self.credit(id.index());
         self.time_fetching(before, after, at);
-        if after.phase().is_some() || after == StateName::Queued {
+        if after.is_in_flight() {
             self.wake(at);
         }
         self.glance(id.index());

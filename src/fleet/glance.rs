@@ -68,7 +68,11 @@ impl Pulse {
         let moves = name == StateName::Fetching && !host.is_marked(Mark::Stalled);
         Self {
             rate: if moves { host.recent_rate() as u32 } else { 0 },
-            left: if will_fetch(name) { packed.max(host.to_fetch).saturating_sub(host.fetched) } else { 0 },
+            left: if MAY_FETCH.contains(&name) {
+                packed.max(host.to_fetch).saturating_sub(host.fetched)
+            } else {
+                0
+            },
             silent_at: host.silent_at().unwrap_or(u64::MAX),
         }
     }
@@ -86,13 +90,11 @@ fn rank(host: &HostRecord) -> Rank {
     }
 }
 
-fn will_fetch(state: StateName) -> bool {
-    matches!(
-        state,
-        StateName::Queued
-            | StateName::Connecting
-            | StateName::Launching
-            | StateName::Checking
-            | StateName::Fetching
-    )
-}
+/// States of hosts that fetch, or may come to it.
+pub(super) const MAY_FETCH: [StateName; 5] = [
+    StateName::Queued,
+    StateName::Connecting,
+    StateName::Launching,
+    StateName::Checking,
+    StateName::Fetching,
+];

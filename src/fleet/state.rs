@@ -3,6 +3,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::control::{HostId, LogLevel, LogSource};
 use crate::deploy::{BarrierState, FluidLimit, Plan, Question, RunInfo, SeederProgress, StateName, Summary};
 
+use super::glance::MAY_FETCH;
 use super::{Causes, Counts, Eta, Flows, Glance, HostRecord, Pulse, Ring};
 
 /// Seconds of the swarm's throughput that are kept: five minutes, more than a screen is wide.
@@ -431,13 +432,6 @@ impl FleetState {
     /// How many times the least possible the transfer took; `None` until it is over, and where it was broken off. What is
     /// retried after the run came to rest is no part of it: the time in between was a person's.
     pub fn times_least(&self) -> Option<f64> {
-        const MAY_FETCH: [StateName; 5] = [
-            StateName::Queued,
-            StateName::Connecting,
-            StateName::Launching,
-            StateName::Checking,
-            StateName::Fetching,
-        ];
         // What was on the hosts before did not need that time.
         if self.totals.reused > 0 || self.stopping.is_some() {
             return None;

@@ -341,24 +341,19 @@ impl Text<'_> {
         let steps = self.steps();
         let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
         let longest = steps.iter().map(|(_, what)| what.chars().count()).max().unwrap_or(0);
-        if self.style.columns.is_some_and(|columns| 2 + LABEL + width + 2 + longest > columns) {
-            return self.next_below(&steps);
-        }
+        let beside = self.style.columns.is_none_or(|columns| 2 + LABEL + width + 2 + longest <= columns);
         let mut label = "next";
         for (command, what) in steps {
             let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
-            let command = self.style.paint(Ink::Strong, &format!("{:width$}", clean(&command)));
-            let _ = writeln!(self.out, "  {label}{command}  {what}");
-        }
-    }
-
-    /// The same where there is no room for both side by side: what a command does stands below it.
-    fn next_below(&mut self, steps: &[(String, String)]) {
-        let mut label = "next";
-        for (command, what) in steps {
-            let label = self.style.paint(Ink::Dim, &format!("{:LABEL$}", std::mem::take(&mut label)));
-            let _ = writeln!(self.out, "  {label}{}", self.style.paint(Ink::Strong, &clean(command)));
-            for line in wrap(&clean(what), self.style.width() - LABEL - 4) {
+            let command = clean(&command);
+            if beside {
+                let command = self.style.paint(Ink::Strong, &format!("{command:width$}"));
+                let _ = writeln!(self.out, "  {label}{command}  {what}");
+                continue;
+            }
+            // Where there is no room for both side by side, what a command does stands below it.
+            let _ = writeln!(self.out, "  {label}{}", self.style.paint(Ink::Strong, &command));
+            for line in wrap(&clean(&what), self.style.width() - LABEL - 4) {
                 let _ = writeln!(self.out, "  {:LABEL$}  {line}", "");
             }
         }

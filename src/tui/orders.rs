@@ -7,7 +7,7 @@ use crate::fleet::{FleetState, fold_names};
 use crate::units::plural;
 
 use super::app::{App, Effect, Exit};
-use super::ui::{Confirm, Modal, Then};
+use super::ui::{Confirm, Modal, TRIED, Then};
 
 /// Names in a question, columns; more are counted.
 const NAMES: usize = 60;
@@ -55,7 +55,8 @@ impl App {
         self.ui.targets(self.shown()).collect()
     }
 
-    fn retain(&self, ids: &mut Vec<HostId>, wanted: impl Fn(StateName) -> bool) {
+    /// Keeps those hosts whose state is wanted.
+    pub(super) fn retain(&self, ids: &mut Vec<HostId>, wanted: impl Fn(StateName) -> bool) {
         ids.retain(|id| self.live.host(*id).is_some_and(|host| wanted(host.name())));
     }
 
@@ -65,7 +66,7 @@ impl App {
 
     /// Tries those of some hosts again that can be.
     pub(super) fn retry_of(&mut self, mut ids: Vec<HostId>) {
-        self.retain(&mut ids, |state| matches!(state, StateName::Failed | StateName::Cancelled));
+        self.retain(&mut ids, |state| TRIED.contains(&state));
         if ids.is_empty() {
             self.complain("nothing to retry here: only failed and cancelled hosts can be");
             return;
@@ -93,7 +94,7 @@ impl App {
 
     /// Gives those of some hosts up that are on their way, if the user confirms it.
     pub(super) fn cancel_of(&mut self, mut ids: Vec<HostId>) {
-        self.retain(&mut ids, |state| state == StateName::Queued || state.phase().is_some());
+        self.retain(&mut ids, StateName::is_in_flight);
         if ids.is_empty() {
             self.complain("nothing to cancel here: no host of these is on its way");
             return;
@@ -220,7 +221,7 @@ impl App {
     }
 
     pub(super) fn copy_hosts(&mut self) {
-        let ids: Vec<HostId> = self.ui.targets(self.shown()).collect();
+        let ids = self.targets();
         if ids.is_empty() {
             self.complain("no host is selected");
             return;

@@ -143,7 +143,7 @@ fn sorted_groups(fleet: &FleetState) -> Vec<usize> {
 }
 
 /// What a retry moves.
-const TRIED: [StateName; 2] = [StateName::Failed, StateName::Cancelled];
+pub(super) const TRIED: [StateName; 2] = [StateName::Failed, StateName::Cancelled];
 
 impl Ui {
     /// The list of failures: causes, then what hosts that are on their way have trouble with.
@@ -197,10 +197,7 @@ impl Ui {
                 self.selected_cause(fleet).is_some_and(|cause| cause.wrong.kind().is_none())
             }
             _ if fleet.counts().in_flight() == 0 => false,
-            _ => {
-                let on_its_way = |state: StateName| state == StateName::Queued || state.phase().is_some();
-                self.targets(fleet).any(|id| fleet.host(id).is_some_and(|host| on_its_way(host.name())))
-            }
+            _ => self.targets(fleet).any(|id| fleet.host(id).is_some_and(|host| host.name().is_in_flight())),
         }
     }
 

@@ -72,16 +72,12 @@ impl App {
         };
         match step {
             Undo::Retried(mut ids) => {
-                ids.retain(|id| {
-                    self.live
-                        .host(*id)
-                        .is_some_and(|host| host.name() == StateName::Queued || host.name().phase().is_some())
-                });
+                self.retain(&mut ids, StateName::is_in_flight);
                 let none = "is on its way any more";
                 self.take_back(Command::TakeBack(ids.clone()), &ids, "as before the retry:", none);
             }
             Undo::Cancelled(mut ids) => {
-                ids.retain(|id| self.live.host(*id).is_some_and(|host| host.name() == StateName::Cancelled));
+                self.retain(&mut ids, |state| state == StateName::Cancelled);
                 self.take_back(Command::Retry(ids.clone()), &ids, "trying again:", "is cancelled any more");
             }
             Undo::Marks(marks) => {

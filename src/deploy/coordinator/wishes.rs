@@ -62,7 +62,7 @@ impl Coordinator {
             return;
         }
         self.wake();
-        if self.barrier.activates() && self.barrier.shut().is_some() {
+        if self.barrier.shut().is_some() {
             self.recall();
         }
         self.barrier.reconsider();
@@ -76,7 +76,7 @@ impl Coordinator {
     }
 
     fn activate(&mut self) {
-        if self.stopping || !self.barrier.activates() {
+        if self.stopping || !self.book.barrier.activate {
             return;
         }
         let recalled = self.recall();
