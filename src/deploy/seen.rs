@@ -105,7 +105,11 @@ impl Coordinator {
     /// Tells the least possible time, if it is another than before.
     pub(super) fn show_limit(&mut self) {
         let Some(info) = self.packed.as_ref().filter(|info| info.packed_bytes > 0) else { return };
-        if self.rested_at.is_some() || self.now.saturating_sub(self.seen.told_at) < TELL_EVERY_MS {
+        // The transfer that it is compared with is over at the first rest.
+        if self.rested_at.is_some()
+            || self.transfer.is_some()
+            || self.now.saturating_sub(self.seen.told_at) < TELL_EVERY_MS
+        {
             return;
         }
         let takes_part = |id: &HostId| {

@@ -49,3 +49,23 @@ fn a_limit_that_was_given_counts_from_the_start() {
     fetch_at(&mut world, 5, &[(1, 1), (5, 5)], 3);
     assert_eq!(limits(&world)[1..], [FluidLimit { seconds: 9.0, binding: Binding::Host(HostId(0)) }]);
 }
+
+#[test]
+fn what_a_retry_shows_of_links_is_not_what_the_transfer_is_compared_with() {
+    let mut world = World::with(3, activating(), 1, true).fault(2, Phase::Fetching, FailureKind::Stalled);
+    world.deploy();
+    assert!(world.run.transfer.is_some() && limits(&world).is_empty());
+    world.faults.clear();
+    world.starved = (0..3).collect();
+    world.run.command(Command::RetryFailed);
+    world.run_dry();
+    assert_eq!(world.states()[2], StateName::Fetching);
+    for _ in 0..9 {
+        world.pass(1_000);
+        world.run.see_seeder(100);
+        let progress = Progress { done: 1, total: 9, down_rate: 10, up_rate: 10, ..Progress::default() };
+        world.say(HostId(2), Word::Said(Report::Progress(Box::new(progress))));
+        world.run_dry();
+    }
+    assert_eq!(limits(&world), []);
+}
